@@ -1,0 +1,41 @@
+"""Every error a user can meet: one root class, one class per cause, each with a sentence to act on."""
+
+
+class AiorchError(Exception):
+    """Root of all errors of this package; `str(error)` is a sentence for the user."""
+
+    exit_code = 1
+
+
+class UsageError(AiorchError):
+    """The command line does not say what to do."""
+
+    exit_code = 2
+
+
+class TmuxError(AiorchError):
+    """tmux refused a command or is gone."""
+
+
+class ConfigError(AiorchError):
+    """The configuration has mistakes; all of them are in `problems`, one sentence each."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class DirectiveError(AiorchError):
+    """A directive cannot be carried out as it was given."""
+
+
+class AgentMissingError(AiorchError):
+    """No agent CLI that could work was found on this machine."""
+
+
+class EngineError(AiorchError):
+    """The engine of this session is not running, or runs already."""
+
+    exit_code = 3
