@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import sys
+import textwrap
 import time
 import zlib
 from collections.abc import Sequence
@@ -117,6 +118,12 @@ class Page:
         """Print one line cut to the terminal's width; parts that start with ESC are styles."""
         self._put(parts, "\r\n" if self._live else "\n")
 
+    def closing(self, colour: str, mark: str, text: str) -> None:
+        """Print the last words, wrapped at the terminal's width."""
+        room = shutil.get_terminal_size().columns - 3 if self._live else sys.maxsize
+        for number, row in enumerate(textwrap.wrap(text, max(room, 8))):
+            self.line(colour, BOLD, mark if number == 0 else " ", " ", row)
+
     def work(self, step: Step) -> None:
         """Spend the step's time with a moving spinner, and leave its outcome behind."""
         end = time.monotonic() + step.seconds / self._speed
@@ -127,9 +134,7 @@ class Page:
             frame += 1
             time.sleep(min(FRAME, left))
         mark, colour = ("✖", RED) if step.fails else ("✔", GREEN)
-        self.line(
-            colour, mark, RESET, f" {step.doing} {step.thing} ", colour if step.fails else DIM, step.outcome
-        )
+        self.line(colour, mark, RESET, f" {step.thing} ", RED if step.fails else DIM, step.outcome)
 
     def _put(self, parts: Sequence[str], end: str) -> None:
         room = shutil.get_terminal_size().columns - 1 if self._live else sys.maxsize
@@ -154,9 +159,9 @@ def work(task: str, attempt: int, page: Page) -> tuple[Job, bool]:
     for step in job.steps:
         page.work(step)
         if step.fails:
-            page.line(RED, BOLD, "✖ ", job.result)
+            page.closing(RED, "✖", job.result)
             return job, False
-    page.line(GREEN, BOLD, "✔ ", job.result)
+    page.closing(GREEN, "✔", job.result)
     return job, True
 
 
