@@ -39,3 +39,7 @@ class EngineError(AiorchError):
     """The engine of this session is not running, or runs already."""
 
     exit_code = 3
+
+
+class ProfileError(AiorchError):
+    """An agent cannot be started in the way that was asked for."""

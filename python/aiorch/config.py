@@ -1,0 +1,178 @@
+"""The user's configuration: `config.toml`, checked, with a default for everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiorch.errors import ConfigError
+from aiorch.plan.rules import Rule
+from aiorch.plan.schema import clean_name
+from aiorch.toml_file import Reader, TomlFile, read_toml
+from aiorch.trust import Demand, Speaker, Verdict
+
+PERMISSIONS = ("ask", "edit", "full")
+MODES = ("oneshot", "interactive")
+TASK_VIA = ("arg", "stdin", "file")
+
+_BUILTIN_RULES = Path(__file__).with_name("plan") / "builtin.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class UserType:
+    """What the user says about one worker type; empty fields keep the type's own setting.
+
+    With `command` it is a program of the user's own (`{task}` stands for the task, which no shell
+    sees); with `agent` and `prompt` it is a role; with neither it changes settings of a known type.
+    """
+
+    name: str
+    title: str = ""
+    command: tuple[str, ...] = ()
+    task_via: str = "arg"
+    agent: str = ""
+    prompt: str = ""
+    permissions: str = ""
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Every setting, with its default."""
+
+    max_workers: int = 4
+    default_type: str = "auto"
+    retries: int = 0
+    retry_delay: float = 2.0
+    time_limit: float = 0.0
+    permissions: str = "edit"
+    mode: str = "oneshot"
+    approve: str = "auto"
+    history_limit: int = 2000
+    min_rows: int = 8
+    min_columns: int = 120
+    rules: tuple[Rule, ...] = ()
+    types: Mapping[str, UserType] = field(default_factory=dict)
+    trust: Mapping[Speaker, Mapping[Demand, Verdict]] = field(default_factory=dict)
+
+    def permission_of(self, kind: str) -> str:
+        """Return what workers of a type may do: the type's own setting, else the general one."""
+        own = self.types.get(kind)
+        return own.permissions if own and own.permissions else self.permissions
+
+    def mode_of(self, kind: str) -> str:
+        """Return how workers of a type run: the type's own setting, else the general one."""
+        own = self.types.get(kind)
+        return own.mode if own and own.mode else self.mode
+
+
+def load_config(path: Path | None) -> Config:
+    """Return the configuration of a file; without a file, or when it is missing, the defaults.
+
+    Raises ConfigError with all mistakes at once, each with file, line and key.
+    """
+    file = TomlFile("") if path is None or not path.exists() else read_toml(path)
+    builtin = read_toml(_BUILTIN_RULES)
+    reader = Reader(file, (), file.data)
+    config = _config(reader, _rules(Reader(builtin, (), builtin.data)))
+    reader.finish()
+    problems = file.problems + builtin.problems
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
+    base = Config()
+    keep = reader.flag("builtin_rules", True)
+    return Config(
+        max_workers=reader.whole("max_workers", base.max_workers, 1, 64),
+        default_type=reader.text("default_type", base.default_type, filled=True),
+        retries=reader.whole("retries", base.retries, 0, 20),
+        retry_delay=reader.number("retry_delay", base.retry_delay, 0, 3600),
+        time_limit=reader.number("time_limit", base.time_limit, 0, 7 * 86400),
+        permissions=reader.text("permissions", base.permissions, choices=PERMISSIONS),
+        mode=reader.text("mode", base.mode, choices=MODES),
+        approve=reader.text("approve", base.approve, choices=("auto", "ask")),
+        history_limit=reader.whole("history_limit", base.history_limit, 0, 1_000_000),
+        min_rows=reader.whole("min_rows", base.min_rows, 2, 500),
+        min_columns=reader.whole("min_columns", base.min_columns, 40, 1000),
+        rules=_merged(builtin if keep else (), _rules(reader)),
+        types=_types(reader.sub("types")),
+        trust=_trust(reader.sub("trust")),
+    )
+
+
+def _rules(reader: Reader) -> tuple[Rule, ...]:
+    rules: dict[str, Rule] = {}
+    for item in reader.tables("rules"):
+        rule = Rule(
+            name=item.text("name", "", filled=True),
+            type=item.text("type", "simple", filled=True),
+            task=item.text("task", "{task}", filled=True),
+            match=item.words("match"),
+            unless=item.words("unless"),
+            joins=item.flag("joins"),
+            after=item.words("after"),
+        )
+        item.finish()
+        if not rule.name or clean_name(rule.name) != rule.name:
+            item.problem("name", "is needed, of 1 to 40 letters, digits and . _ -")
+        if rule.name in rules:
+            item.problem("name", f"two rules are called {rule.name}")
+        if not rule.match and not rule.joins:
+            item.problem("match", "is needed: words or phrases, or joins = true")
+        rules[rule.name] = rule
+    return tuple(rules.values())
+
+
+def _merged(builtin: tuple[Rule, ...], own: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    replaced = {rule.name: rule for rule in own}
+    names = {rule.name for rule in builtin}
+    return tuple(replaced.get(rule.name, rule) for rule in builtin) + tuple(
+        rule for rule in own if rule.name not in names
+    )
+
+
+def _types(reader: Reader) -> dict[str, UserType]:
+    types = {}
+    for name, item in reader.subs().items():
+        types[name] = UserType(
+            name=name,
+            title=item.text("title", name),
+            command=item.words("command"),
+            task_via=item.text("task_via", "arg", choices=TASK_VIA),
+            agent=item.text("agent"),
+            prompt=item.text("prompt"),
+            permissions=item.text("permissions", "", choices=PERMISSIONS),
+            mode=item.text("mode", "", choices=MODES),
+        )
+        item.finish()
+        _check_type(item, types[name])
+    return types
+
+
+def _check_type(item: Reader, kind: UserType) -> None:
+    if clean_name(kind.name) != kind.name:
+        item.problem("name", "a type's name is 1 to 40 letters, digits and . _ -")
+    if kind.command and (kind.agent or kind.prompt):
+        item.problem("command", "excludes agent and prompt")
+    takes_task = any("{task}" in word or "{file}" in word for word in kind.command)
+    if kind.command and kind.task_via == "arg" and not takes_task:
+        item.problem("command", 'needs "{task}", or task_via = "stdin"')
+    if kind.command and "{task}" in kind.command[0]:
+        item.problem("command", "the program itself cannot be the task")
+
+
+def _trust(reader: Reader) -> dict[Speaker, dict[Demand, Verdict]]:
+    table: dict[Speaker, dict[Demand, Verdict]] = {}
+    for who in Speaker:
+        row = reader.sub(str(who))
+        cells = {what: row.text(str(what), "", choices=tuple(Verdict)) for what in Demand}
+        row.finish()
+        chosen = {what: Verdict(text) for what, text in cells.items() if text}
+        if chosen:
+            table[who] = chosen
+    reader.finish()
+    return table
