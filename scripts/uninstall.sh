@@ -1,0 +1,117 @@
+#!/bin/sh
+# Takes everything of aiorch's out again: from the running tmux server and from the home directory. Runs stay unless --purge.
+plugin=$(cd "${0%/*}/.." && pwd -P) || exit 1
+. "$plugin/scripts/common.sh"
+. "$plugin/scripts/tmux.sh"
+
+case ${1-} in
+'' | --purge) purge=${1-} ;;
+*)
+  echo 'usage: aiorch uninstall [--purge]   (--purge removes the runs, too)' >&2
+  exit 2
+  ;;
+esac
+
+say() { printf 'aiorch: %s\n' "$*"; }
+
+# stop_engines: lets every engine put its windows back; one that does not answer is ended.
+stop_engines() {
+  tmux list-sessions -F '#{session_id} #{@aiorch_engine}' | while read -r session engine; do
+    is_alive "$engine" || continue
+    "$plugin/scripts/aiorch" stop --session "$session" </dev/null >/dev/null 2>&1 || kill "$engine" 2>/dev/null
+    tries=50
+    while [ "$tries" -gt 0 ] && is_alive "$engine"; do
+      sleep 0.1
+      tries=$((tries - 1))
+    done
+  done
+}
+
+# drop_bindings: every key in the prefix table that leads to us, whatever option named it.
+drop_bindings() {
+  tmux list-keys -T prefix | while IFS= read -r line; do
+    is_ours "$line" || continue
+    # As list-keys printed it, the key is quoted for tmux's parser.
+    quoted=$(printf '%s\n' "$line" | sed 's/^bind-key *\(-r \)\{0,1\} *-T prefix *\([^ ]*\) .*/\2/')
+    printf 'unbind-key -T prefix %s\n' "$quoted" | tmux source-file -
+    give_back "$quoted"
+  done
+}
+
+# give_back QUOTED: binds what a tmux without configuration has on that key.
+give_back() (
+  probe=$(mktemp -d) || exit 1
+  printf 'list-keys -T prefix %s\n' "$1" |
+    tmux -S "$probe/tmux" -f /dev/null start-server \; source-file - 2>/dev/null >"$probe/line"
+  tmux source-file "$probe/line"
+  rm -rf "$probe"
+)
+
+# clear_status: takes our segment, and the columns that we added, back out of status-right.
+clear_status() {
+  segment=$(tmux show-options -gqv @aiorch_segment)
+  right=$(tmux show-options -gv status-right)
+  case $segment in
+  '') ;;
+  *)
+    case $right in
+    *"$segment"*) tmux set-option -g status-right "${right%%"$segment"*}${right#*"$segment"}" ;;
+    esac
+    ;;
+  esac
+  length=$(tmux show-options -gv status-right-length)
+  if [ "$length" = "$(tmux show-options -gqv @aiorch_status_length)" ]; then
+    tmux set-option -g status-right-length "$((length - 60))"
+  fi
+}
+
+# unset_in FLAGS [ID]: prints the commands that remove our options and hooks from one scope.
+unset_in() {
+  target=${2:+"-t '$2'"}
+  tmux show-options "$1" ${2:+-t "$2"} 2>/dev/null |
+    sed -n "s/^\(@aiorch[-_][A-Za-z0-9_-]*\).*/set-option $1u $target \1/p"
+  tmux show-hooks "$1" ${2:+-t "$2"} 2>/dev/null |
+    sed -n "s/^\([a-z-]*\[4207\]\).*/set-hook $1u $target \1/p"
+}
+
+# unset_all: in one pass over the server; a pane or session that ends meanwhile does no harm.
+unset_all() {
+  {
+    unset_in -g
+    unset_in -gw
+    tmux list-sessions -F '#{session_id}' | while read -r id; do
+      unset_in -q "$id"
+      echo "set-environment -u -t '$id' AIORCH_STATUS"
+    done
+    tmux list-windows -aF '#{window_id}' | while read -r id; do unset_in -w "$id"; done
+    tmux list-panes -aF '#{pane_id}' | while read -r id; do unset_in -p "$id"; done
+    echo 'set-environment -gu AIORCH_STATUS'
+  } | tmux source-file - 2>/dev/null
+}
+
+clean_server() {
+  tmux list-sessions >/dev/null 2>&1 || return 0
+  stop_engines
+  drop_bindings
+  clear_status
+  unset_all
+  say 'taken out of the running tmux server'
+}
+
+# clean_home: the environment, the caches and the link; the runs only when asked to.
+clean_home() {
+  data=$(xdg "${XDG_DATA_HOME-}" .local/share)
+  rm -rf "$data"/venv-* "$(cache_dir)"
+  rmdir "$data" 2>/dev/null
+  link=${HOME:?}/.local/bin/aiorch
+  if [ "$(readlink "$link" 2>/dev/null)" = "$plugin/scripts/aiorch" ]; then rm -f "$link"; fi
+  if [ -n "$purge" ]; then
+    rm -rf "$(state_dir)"
+  elif [ -d "$(state_dir)/runs" ]; then
+    say "the runs are kept in $(state_dir)/runs (--purge removes them)"
+  fi
+}
+
+clean_server
+clean_home
+say "done. Remove the plugin's line from tmux.conf, and its folder: $plugin"
