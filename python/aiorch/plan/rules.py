@@ -146,18 +146,32 @@ class _Words:
                 self._at.append([_Word(part, start + index + 1, joined or not last)])
             if len(parts) > 1:
                 self._at[start].append(_Word(run.group(), len(self._at), joined))
+        # A long task is looked through once, not once per phrase.
+        self._starts: dict[str, list[int]] = {}
+        for start, words in enumerate(self._at):
+            for word in words:
+                self._starts.setdefault(word.text.casefold(), []).append(start)
 
     def mention(self, rule: Rule) -> bool:
         """Return whether a `match` phrase occurs outside of all `unless` phrases."""
         spans = [span for phrase in rule.match for span in self._spans(phrase)]
         if not spans:
             return False
-        except_for = [span for phrase in rule.unless for span in self._spans(phrase)]
-        return any(not any(a <= start and end <= b for a, b in except_for) for start, end in spans)
+        # For each word inside an `unless` phrase, where the farthest such phrase ends.
+        excused: dict[int, int] = {}
+        for start, end in (span for phrase in rule.unless for span in self._spans(phrase)):
+            for at in range(start, end):
+                excused[at] = max(end, excused.get(at, 0))
+        return any(excused.get(start, 0) < end for start, end in spans)
 
     def _spans(self, phrase: str) -> Iterator[tuple[int, int]]:
         wanted = phrase.split()
-        for start in range(len(self._at)):
+        first = wanted[0].casefold() if wanted else ""
+        starts = self._starts.get(first, [])
+        if first.endswith("*"):
+            stem = first.removesuffix("*")
+            starts = [at for word, found in self._starts.items() if word.startswith(stem) for at in found]
+        for start in starts:
             for end in self._ends(start, wanted):
                 yield start, end
 
