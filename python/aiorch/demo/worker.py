@@ -186,3 +186,7 @@ def main(argv: Sequence[str]) -> int:
     if target := os.environ.get("AIORCH_RESULT"):
         Path(target).write_text(job.result + "\n", encoding="utf-8")
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
