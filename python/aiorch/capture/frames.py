@@ -1,0 +1,199 @@
+"""Directives of a program that draws a screen: emulate, scan, and believe only what stays."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+from aiorch.capture.directive import Directive, Rejected, Sighting, Source
+from aiorch.capture.grammar import MARKER, Broken, Complete, Partial, content_key
+from aiorch.capture.gutter import Gutter
+from aiorch.capture.lines import CUT_OFF
+from aiorch.capture.marker import Found, find_markers
+from aiorch.capture.plain import has_trace
+from aiorch.capture.screen import HISTORY_ROWS, Row, Screen
+
+SLICE = 1024
+"""While a marker may be on the screen it is scanned at multiples of this many bytes of the stream.
+
+Fixed places in the stream, not the ends of reads: the result doesn't depend on how bytes were cut.
+"""
+
+MAX_REMEMBERED = 65536
+BEFORE_START = "before start"
+
+
+class ScreenReader:
+    """Bytes of one drawn screen → sightings.
+
+    A directive is believed when it was complete and the same at a settle, in two scans in a row while output
+    flowed, or when it had scrolled off; each one once, by content, however often it is redrawn.
+    """
+
+    def __init__(self, cols: int, rows: int, gutter: Gutter | None) -> None:
+        self._screen = Screen(cols, rows)
+        self._gutter = gutter
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._last: set[str] = set()
+        self._doubts: set[str] = set()
+        self._offset = 0
+        self._tail = b""
+        self._position = ""
+        self._hot = False
+        self._suspect = False
+        self._unsettled = False
+        self._resized = False
+        self._next_row = 0
+
+    @property
+    def losses(self) -> int:
+        """Return how often the emulator had to be rebuilt after a panic."""
+        return self._screen.losses
+
+    @property
+    def wants_settle(self) -> bool:
+        """Say whether a look at the quiet screen could decide anything."""
+        return bool(self._doubts) or (self._unsettled and (self._hot or self._suspect))
+
+    def feed(self, data: bytes, position: str) -> list[Sighting]:
+        """Take bytes that begin at `position`."""
+        self._position = position
+        if not (self._hot or self._suspect or has_trace(self._tail + data)):
+            self._advance(data)
+            return []
+        sightings: list[Sighting] = []
+        at = 0
+        while at < len(data):
+            piece = data[at : at + SLICE - self._offset % SLICE]
+            at += len(piece)
+            self._suspect = self._suspect or has_trace(self._tail + piece)
+            self._advance(piece)
+            if self._offset % SLICE == 0 and (self._hot or self._suspect):
+                self._suspect = False
+                sightings.extend(self._scan(settled=False))
+        return sightings
+
+    def settle(self) -> list[Sighting]:
+        """Look at the screen while no output comes."""
+        if not self.wants_settle:
+            return []
+        self._unsettled = False
+        return self._scan(settled=True)
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Take the pane's new size; what the reflow shows is believed only once it is explained by the width."""
+        if (cols, rows) != (self._screen.cols, self._screen.rows):
+            self._screen.resize(cols, rows)
+            self._resized = self._unsettled = True
+
+    def seed(self, text: str) -> list[Rejected]:
+        """Start with the text of a screen; return the directives on it, which will not be yielded."""
+        self._screen.feed_text("\r\n".join(text.rstrip("\n").split("\n")))
+        return self._remember()
+
+    def restart(self, data: bytes) -> None:
+        """Begin a new screen with bytes that were read elsewhere; nothing on it will be yielded."""
+        self._screen = Screen(self._screen.cols, self._screen.rows)
+        self._next_row = 0
+        self._tail = b""
+        self._screen.feed(data)
+        self._remember()
+
+    def text(self) -> list[str]:
+        """Return the visible rows."""
+        return [row.text for row in self._screen.view()]
+
+    def _advance(self, data: bytes) -> None:
+        if self._screen.feed(data):
+            self._unsettled = True
+        self._offset += len(data)
+        self._tail = (self._tail + data[-2:])[-2:]
+
+    def _find(self) -> list[Found]:
+        """Return the markers of the rows that are new since the last scan, or still visible."""
+        history = self._screen.history[-HISTORY_ROWS:]
+        rows = [*history, *self._screen.view()]
+        top = self._screen.scrolled - len(history)
+        first = max(0, self._next_row - top)
+        visible = len(history)
+        if not _has_marker(rows, first):
+            self._hot = False
+            self._next_row = self._screen.scrolled
+            return []
+        found = list(find_markers(rows, self._screen.cols, self._gutter, first))
+        waiting = [hit.row for hit in found if isinstance(hit.verdict, Partial) and hit.last >= visible - 1]
+        self._next_row = top + min([visible, *waiting])
+        self._hot = bool(waiting) or _has_marker(rows, visible)
+        return [_off(hit, visible) for hit in found]
+
+    def _scan(self, settled: bool) -> list[Sighting]:
+        sightings: list[Sighting] = []
+        current: set[str] = set()
+        doubts: set[str] = set()
+        for hit in self._find():
+            key = _key(hit)
+            if key is None or key in self._seen or (self._resized and not hit.explained):
+                continue
+            good = isinstance(hit.verdict, Complete) and not hit.refusal
+            if good and (settled or hit.closed or key in self._last):
+                sightings.append(self._accept(hit, key))
+            elif good:
+                current.add(key)
+            elif settled and key in self._doubts:
+                sightings.append(self._accept(hit, key))
+            elif settled:
+                doubts.add(key)
+        self._last = current
+        self._doubts = doubts if settled else self._doubts
+        return sightings
+
+    def _accept(self, hit: Found, key: str) -> Sighting:
+        self._note(key)
+        if not isinstance(hit.verdict, Complete):
+            reason = hit.verdict.reason if isinstance(hit.verdict, Broken) else CUT_OFF
+            return Rejected(reason, Source.SCREEN, self._position, hit.text, key)
+        if hit.refusal:
+            return Rejected(hit.refusal, Source.SCREEN, self._position, hit.text, key, is_error=False)
+        provenance = "the assistant's text on the screen" if self._gutter else "the screen of an unknown program"
+        altered = not hit.explained or "�" in hit.text
+        payload = hit.verdict.payload
+        return Directive(payload, Source.SCREEN, provenance, self._position, hit.text, key, altered)
+
+    def _note(self, key: str) -> None:
+        self._seen[key] = None
+        if len(self._seen) > MAX_REMEMBERED:
+            self._seen.popitem(last=False)
+
+    def _remember(self) -> list[Rejected]:
+        known = []
+        for hit in self._find():
+            key = _key(hit)
+            if key is None or key in self._seen:
+                continue
+            self._note(key)
+            if isinstance(hit.verdict, Complete) and not hit.refusal:
+                known.append(Rejected(BEFORE_START, Source.SCREEN, self._position, hit.text, key, is_error=False))
+        self._last = set()
+        return known
+
+
+def _has_marker(rows: list[Row], first: int) -> bool:
+    return any(MARKER in row.text for row in rows[first:])
+
+
+def _off(hit: Found, visible: int) -> Found:
+    """Mark a complete directive all of whose rows scrolled off as closed."""
+    if isinstance(hit.verdict, Complete) and hit.last < visible:
+        return Found(hit.verdict, hit.refusal, hit.row, hit.last, hit.text, hit.explained, closed=True)
+    return hit
+
+
+def _key(hit: Found) -> str | None:
+    """Return the identity of what was found, or None where nothing can be said yet."""
+    if isinstance(hit.verdict, Complete):
+        key = content_key(hit.verdict.payload)
+        return f"near:{key}" if hit.refusal else key
+    if hit.refusal or (isinstance(hit.verdict, Partial) and not hit.closed):
+        return None
+    squeezed = "".join(hit.text.split())
+    return "bad:" + hashlib.sha256(squeezed.encode("utf-8", "replace")).hexdigest()[:24]

@@ -1,0 +1,61 @@
+"""How one agent draws its conversation: the values that tell an answer's row from all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from aiorch.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Gutter:
+    """The left edge of an agent's rows, and its wrap rule; data from the `[screen]` table of a profile.
+
+    Marks are compared with the start of a row, blanks included. `answer` marks open an answer and
+    `indent` is the column of its text; `user` and `tool` marks open rows of others; with `runs_on`
+    the rows below them, at the answer's indent, are theirs too. `filled` says that user rows have a
+    background colour. `right` columns at the right edge stay free, `scrollbar` lists the glyphs drawn
+    there. `break_after` are characters behind which a row may break without a blank, `wrap = "cut"` says that
+    rows break at any character. `numbered` says that lines of a code block carry numbers. `flat` is
+    a second way of drawing, for rows left of the indent (a screen-reader mode).
+    """
+
+    name: str = ""
+    indent: int = 0
+    answer: tuple[str, ...] = ()
+    user: tuple[str, ...] = ()
+    tool: tuple[str, ...] = ()
+    other: tuple[str, ...] = ()
+    runs_on: bool = True
+    filled: bool = False
+    right: int = 0
+    scrollbar: str = ""
+    wrap: str = "word"
+    break_after: str = ""
+    numbered: bool = False
+    flat: Gutter | None = None
+
+    @classmethod
+    def from_mapping(cls, table: Mapping[str, object]) -> Gutter:
+        """Build a gutter from a TOML table; raises ConfigError naming every wrong key or value."""
+        values: dict[str, object] = {}
+        problems = []
+        known = {field.name: field.default for field in fields(cls)}
+        for key, value in table.items():
+            if key == "flat" and isinstance(value, Mapping):
+                values[key] = cls.from_mapping(value)
+            elif key not in known:
+                problems.append(f"screen.{key}: unknown key")
+            elif isinstance(known[key], tuple):
+                marks = tuple(value) if isinstance(value, list) else ("",)
+                if not all(isinstance(mark, str) and mark for mark in marks):
+                    problems.append(f"screen.{key}: expected a list of texts")
+                values[key] = marks
+            elif type(value) is not type(known[key]):
+                problems.append(f"screen.{key}: expected {type(known[key]).__name__}")
+            else:
+                values[key] = value
+        if problems:
+            raise ConfigError(problems)
+        return cls(**values)  # type: ignore[arg-type]  # every value was checked against its field

@@ -1,0 +1,232 @@
+"""Finding directives in the rows of a screen, and whose words they are (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from aiorch.capture.grammar import LEAD, MARKER, Broken, Complete, Partial, Verdict, judge, object_start
+from aiorch.capture.gutter import Gutter
+from aiorch.capture.screen import Row, width_of
+from aiorch.capture.unwrap import Wrap, join
+
+MAX_ROWS = 4000
+_WALK = 400
+_NUMBER = re.compile(r" {0,4}\d{1,4} ")
+_SHOWN = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One marker on the screen with a JSON object behind it.
+
+    `refusal` says why it does not count where it stands, or is empty. `explained` is false when a row broke
+    inside a string where the agent's wrap rule has no reason for it. `last` is the payload's last row.
+    """
+
+    verdict: Verdict
+    refusal: str
+    row: int
+    last: int
+    text: str
+    explained: bool = True
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    text: str
+    last: int
+    verdict: Verdict
+    explained: bool
+
+
+def find_markers(rows: Sequence[Row], cols: int, gutter: Gutter | None, first: int = 0) -> Iterator[Found]:
+    """Yield every marker with an object behind it, in order; never raises.
+
+    `rows` may begin with rows that scrolled off; markers above `first` are not looked for, but the rows
+    are read to find out whose words follow. Without a gutter only the place on the line counts.
+    """
+    finished = -1
+    for index in range(first, len(rows)):
+        text = rows[index].text
+        column = text.find(MARKER)
+        while column >= 0:
+            found = _examine(rows, index, column, cols, gutter, finished)
+            if found is not None:
+                yield found
+                if isinstance(found.verdict, Complete) and not found.refusal:
+                    finished = found.last
+            column = text.find(MARKER, column + len(MARKER))
+
+
+def _examine(
+    rows: Sequence[Row], index: int, column: int, cols: int, gutter: Gutter | None, finished: int
+) -> Found | None:
+    style = _style(rows[index].text, column, gutter)
+    base = _base(rows[index].text, column, style)
+    block = _read(rows, index, column, base, cols, style)
+    if block is None:
+        return None
+    refusal = _place(rows, index, column, style, base, cols, finished)
+    if not refusal and isinstance(block.verdict, Complete):
+        rest = block.text[block.verdict.end :]
+        if rest.strip(" `\n"):
+            refusal = "text follows it on its line"
+    closed = isinstance(block.verdict, Partial) and _is_closed(rows, block.last, base, style)
+    shown = block.text[:_SHOWN]
+    return Found(block.verdict, refusal, index, block.last, shown, block.explained, closed)
+
+
+def _style(text: str, column: int, gutter: Gutter | None) -> Gutter:
+    if gutter is None:
+        return Gutter()
+    if gutter.flat is not None and column < gutter.indent:
+        return gutter.flat
+    flat = gutter.flat
+    if flat is not None and any(text.startswith(mark) for mark in (*flat.answer, *flat.user)):
+        return flat
+    return gutter
+
+
+def _base(text: str, column: int, style: Gutter) -> int:
+    """Return the column where the continuation rows of a marker's line begin."""
+    if style.numbered and _NUMBER.fullmatch(text[style.indent : column]):
+        return column
+    return min(style.indent, column)
+
+
+def _clean(row: Row, cols: int, style: Gutter) -> str:
+    """Return a row's text without the scroll bar at its right edge."""
+    text = row.text
+    if style.scrollbar and text and text[-1] in style.scrollbar and width_of(text) >= cols - 2:
+        return text[:-1].rstrip()
+    return text
+
+
+def _read(
+    rows: Sequence[Row], index: int, column: int, base: int, cols: int, style: Gutter
+) -> _Block | None:
+    """Join the marker's row with those below until the object is complete or the block ends."""
+    head = _clean(rows[index], cols, style)
+    text = head[column:]
+    start = object_start(text, len(MARKER))
+    if start < 0 and text.strip("` ") != MARKER:
+        return None
+    wrap = Wrap(max(1, cols - base - style.right), style.break_after, style.wrap == "cut")
+    last_piece = head[base:]
+    last, explained = index, True
+    verdict = _verdict(text)
+    while isinstance(verdict, Partial) and last + 1 < len(rows) and last - index < MAX_ROWS:
+        piece = _continuation(_clean(rows[last + 1], cols, style), base, style)
+        if piece is None:
+            break
+        glue, sure = join(text[len(MARKER) :], last_piece, piece, wrap)
+        text += glue + piece
+        explained = explained and sure
+        last_piece = piece
+        last += 1
+        if "}" in piece or object_start(text, len(MARKER)) < 0:
+            verdict = _verdict(text)
+    if object_start(text, len(MARKER)) < 0:
+        return None
+    return _Block(text, last, verdict if isinstance(verdict, Complete) else _verdict(text), explained)
+
+
+def _verdict(text: str) -> Verdict:
+    start = object_start(text, len(MARKER))
+    return judge(text, start) if start >= 0 else Partial()
+
+
+def _continuation(text: str, base: int, style: Gutter) -> str | None:
+    """Return a row's text if it can continue the line above, else None."""
+    if not text or text.isspace():
+        return None
+    margin = text[:base]
+    if margin.strip() and not (style.numbered and margin.strip().isdigit()):
+        return None
+    if any(text.startswith(mark) for mark in (*style.answer, *style.user, *style.tool)):
+        return None
+    piece = text[base:]
+    return None if piece.startswith(MARKER) else piece
+
+
+def _place(
+    rows: Sequence[Row], index: int, column: int, style: Gutter, base: int, cols: int, finished: int
+) -> str:
+    """Say why a marker does not count where it stands; empty when it does."""
+    text = rows[index].text
+    lead = _lead(text, column, style)
+    if lead is None:
+        return "it is not the first thing on its line"
+    if style.filled and rows[index].filled(column):
+        return "it stands in the user's own words"
+    owner = _owner(rows, index, style, exact=not lead)
+    if owner:
+        return owner
+    if text.startswith(style.answer or "\0") or _may_stand_alone(rows, index, base, cols, style, finished):
+        return ""
+    return "it may be the middle of a sentence"
+
+
+def _lead(text: str, column: int, style: Gutter) -> str | None:
+    """Return the blanks or back-tick between gutter and marker, or None when other text stands there."""
+    for mark in style.answer:
+        if text.startswith(mark) and column >= len(mark):
+            lead = text[len(mark) : column]
+            return lead if LEAD.fullmatch(lead) else None
+    if text[: style.indent].strip():
+        return None
+    lead = text[style.indent : column]
+    if style.numbered and (number := _NUMBER.match(lead)):
+        lead = lead[number.end() :]
+    return lead if column >= style.indent and LEAD.fullmatch(lead) else None
+
+
+def _owner(rows: Sequence[Row], index: int, style: Gutter, exact: bool) -> str:
+    """Look upwards for the mark that opened the block; return why its words don't count, or empty."""
+    if not style.user and not style.answer and not style.tool:
+        return ""
+    for above in range(index, max(-1, index - _WALK), -1):
+        text = rows[above].text
+        if not text:
+            continue
+        if any(text.startswith(mark) for mark in style.answer):
+            return ""
+        if any(text.startswith(mark) for mark in style.user) and (style.runs_on or above == index):
+            return "it stands in the user's own words"
+        if any(text.startswith(mark) for mark in style.tool) and (style.runs_on or above == index):
+            return "it stands in a tool's output"
+        if style.other and any(text.startswith(mark) for mark in style.other):
+            return "it does not stand in the assistant's text"
+    # The block's mark is above what is known: only text exactly at the answer's column is trusted.
+    return "" if exact or not style.answer else "it does not stand in the assistant's text"
+
+
+def _may_stand_alone(
+    rows: Sequence[Row], index: int, base: int, cols: int, style: Gutter, finished: int
+) -> bool:
+    """Say whether the row above ended by itself, so that the marker begins a line of the text."""
+    if index == 0 or finished == index - 1:
+        return True
+    above = _clean(rows[index - 1], cols, style)
+    if not above.strip():
+        return True
+    return width_of(above) + 1 + len(MARKER) <= cols - style.right
+
+
+def _is_closed(rows: Sequence[Row], last: int, base: int, style: Gutter) -> bool:
+    """Say whether the assistant's text goes on below an unfinished object, so that it never completes."""
+    gap = False
+    for row in rows[last + 1 : last + 6]:
+        if not row.text:
+            gap = True
+        elif any(row.text.startswith(mark) for mark in style.answer):
+            return True
+        else:
+            return gap and bool(style.answer) and not row.text[:base].strip() and not row.text[base:].startswith(" ")
+    return False
+
+
+__all__ = ["Broken", "Found", "find_markers"]

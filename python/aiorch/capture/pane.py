@@ -1,0 +1,130 @@
+"""Reading one pane: decides between lines and screen, and hands the bytes on."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from aiorch.capture.addressing import AddressingDetector, leaves_alternate
+from aiorch.capture.directive import Rejected, Sighting
+from aiorch.capture.frames import ScreenReader
+from aiorch.capture.gutter import Gutter
+from aiorch.capture.plain import PlainReader
+
+SETTLE_SECONDS = 0.02
+"""Silence after which a screen counts as drawn: agents write a frame in reads less than 5 ms apart."""
+
+MAX_UNSETTLED_SECONDS = 0.25
+"""Longest time that flowing output may put off a settle."""
+
+_RECENT = 65536
+
+Mode = Literal["auto", "plain", "screen"]
+
+
+class PaneReader:
+    """Bytes of one pane → sightings; pure over bytes, sizes and calls of `settle`.
+
+    In `auto` mode the pane is read as lines until a program addresses the cursor, from then on as a
+    screen. When that program used the alternate screen and leaves it, the pane is read as lines again;
+    a program that draws on the main screen leaves no such trace, so the pane then stays a screen.
+    """
+
+    def __init__(self, cols: int, rows: int, gutter: Gutter | None = None, *, mode: Mode = "auto") -> None:
+        self._mode = mode
+        self._plain = PlainReader()
+        self._screen = ScreenReader(cols, rows, gutter)
+        self._detector = AddressingDetector()
+        self._drawing = mode == "screen"
+        self._alternate = False
+        self._recent = b""
+        self._held = b""
+        self.seeded: list[Rejected] = []
+
+    @property
+    def drawing(self) -> bool:
+        """Say whether the pane is read as a screen now."""
+        return self._drawing
+
+    @property
+    def losses(self) -> int:
+        """Return how often the emulator panicked; each time the screen was rebuilt empty."""
+        return self._screen.losses
+
+    @property
+    def wants_settle(self) -> bool:
+        """Say whether unsettled output matters: if not, no timer is needed."""
+        return self._screen.wants_settle if self._drawing else self._plain.wants_settle
+
+    @property
+    def unfinished(self) -> str | None:
+        """Return the position from which a plain pane must be read again after a restart, or None."""
+        return None if self._drawing else self._plain.unfinished
+
+    def feed(self, data: bytes, position: str) -> list[Sighting]:
+        """Take bytes as they came; `position` is the printable `segment:offset` of their start."""
+        if self._mode != "auto":
+            return (self._screen if self._drawing else self._plain).feed(data, position)
+        sightings: list[Sighting] = []
+        while data:
+            if self._drawing:
+                taken = self._feed_screen(data, position, sightings)
+            else:
+                taken = self._feed_lines(data, position, sightings)
+            data = data[taken:]
+            position = _advance(position, taken)
+        return sightings
+
+    def settle(self) -> list[Sighting]:
+        """Decide what the quiet pane shows.
+
+        To be called after SETTLE_SECONDS of silence, and at the latest MAX_UNSETTLED_SECONDS after output
+        began, while `wants_settle` holds.
+        """
+        return self._screen.settle() if self._drawing else self._plain.settle()
+
+    def resize(self, cols: int, rows: int) -> None:
+        """Take the pane's new size."""
+        self._screen.resize(cols, rows)
+
+    def seed(self, text: str) -> None:
+        """Start with what `capture-pane -p` showed when the pane was adopted.
+
+        Directives on it are never yielded from the screen; they are listed in `seeded`.
+        """
+        self.seeded.extend(self._screen.seed(text))
+
+    def screen_text(self) -> list[str]:
+        """Return the visible rows of a drawn screen, or the unfinished line of a plain pane."""
+        return self._screen.text() if self._drawing else [self._plain.text()]
+
+    def _feed_lines(self, data: bytes, position: str, sightings: list[Sighting]) -> int:
+        """Read lines up to where the pane becomes a screen; return the bytes used."""
+        start = self._detector.find(data)
+        lines = data if start is None else data[: max(0, start)]
+        self._recent = (self._recent + lines)[-_RECENT:]
+        sightings.extend(self._plain.feed(lines, position))
+        if start is None:
+            return len(data)
+        self._drawing = True
+        self._alternate = b"h" in data[max(0, start) :][:12] and b"?" in data[max(0, start) :][:12]
+        # What was printed so far is on the screen too, and was decided as lines.
+        self._screen.restart(self._recent)
+        self._recent = b""
+        return len(lines)
+
+    def _feed_screen(self, data: bytes, position: str, sightings: list[Sighting]) -> int:
+        """Read a screen up to where its program leaves the alternate screen; return the bytes used."""
+        end = leaves_alternate(data)
+        part = data if end is None else data[:end]
+        sightings.extend(self._screen.feed(part, position))
+        if end is not None:
+            sightings.extend(self._screen.settle())
+            self._drawing = False
+            self._detector = AddressingDetector()
+            self._plain = PlainReader()
+        return len(part)
+
+
+def _advance(position: str, taken: int) -> str:
+    segment, _, offset = position.rpartition(":")
+    return f"{segment}:{int(offset) + taken}" if offset.isdigit() else position

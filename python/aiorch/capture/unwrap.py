@@ -1,0 +1,70 @@
+"""Rebuilding one line of text from the rows over which an agent wrapped it (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiorch.capture.grammar import in_string
+from aiorch.capture.screen import width_of
+
+
+@dataclass(frozen=True, slots=True)
+class Wrap:
+    """The wrap rule of one block of rows: its text width and where rows may break."""
+
+    width: int
+    break_after: str = ""
+    cut: bool = False
+
+
+def join(text: str, last: str, following: str, wrap: Wrap) -> tuple[str, bool]:
+    """Return what stood between two rows, and whether the rule explains it.
+
+    `text` is everything from the payload's start through `last`, the upper row's text; `following` is
+    the lower row's. Inside a JSON string a break stands for one blank, or for nothing where a long
+    token was cut; elsewhere it is a line feed, since JSON does not care.
+    """
+    if following.startswith(" ") and not wrap.cut:
+        return "", True
+    if not in_string(text):
+        # A number, `true` or a key cut in two is only possible where the row is full.
+        return ("" if _is_cut(last, following, wrap) else "\n"), True
+    if wrap.cut:
+        missing = wrap.width - width_of(last)
+        return " " * max(0, missing), True
+    if _is_cut(last, following, wrap) or _breaks_bare(last, following, wrap):
+        return "", True
+    fits = width_of(last) + 1 + width_of(_first_chunk(following, wrap)) <= wrap.width
+    return " ", not fits
+
+
+def _is_cut(last: str, following: str, wrap: Wrap) -> bool:
+    used = width_of(last)
+    full = used == wrap.width or (used == wrap.width - 1 and width_of(following[:1]) == 2)
+    if not full:
+        return False
+    if wrap.cut:
+        return True
+    token = width_of(last.rsplit(" ", 1)[-1]) + width_of(following.split(" ", 1)[0])
+    return token > wrap.width
+
+
+def _breaks_bare(last: str, following: str, wrap: Wrap) -> bool:
+    if not wrap.break_after:
+        return False
+    if _is_ideograph(last[-1:]) and _is_ideograph(following[:1]):
+        return True
+    lone = last[-2:-1] in {"", " "}
+    return last[-1:] in wrap.break_after and not lone
+
+
+def _first_chunk(text: str, wrap: Wrap) -> str:
+    token = text.split(" ", 1)[0]
+    for index, char in enumerate(token):
+        if char in wrap.break_after or (wrap.break_after and _is_ideograph(char)):
+            return token[: index + 1]
+    return token
+
+
+def _is_ideograph(char: str) -> bool:
+    return bool(char) and ("぀" <= char <= "鿿" or "가" <= char <= "힣" or "豈" <= char <= "﫿")
