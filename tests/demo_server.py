@@ -7,7 +7,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 
@@ -40,9 +39,7 @@ class PrivateServer:
         self.run("set", "-g", "status", "off", ";", "set", "-g", "remain-on-exit", "on")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: object, at: object) -> None:
         self.run("kill-server")
 
     def run(self, *command: str) -> str:

@@ -12,7 +12,6 @@ import termios
 import time
 from codecs import getincrementaldecoder
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 import avt
@@ -60,9 +59,7 @@ class Client:
             self._wait_attached(5.0)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: object, at: object) -> None:
         if self.status is None:
             os.kill(self.pid, signal.SIGHUP)
             if not self._reap(2.0):
