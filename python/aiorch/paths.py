@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,13 @@ def plugin_dir() -> Path:
 def script(name: str) -> Path:
     """Return the absolute path of one of the plugin's shell scripts."""
     return plugin_dir() / "scripts" / name
+
+
+def own_command(*arguments: str) -> list[str]:
+    """Return the argv that runs this program again with the same interpreter and code."""
+    cache = _xdg("XDG_CACHE_HOME", ".cache", os.environ) / "pycache"
+    python = [sys.executable, "-E", "-s", "-X", f"pycache_prefix={cache}"]
+    return [*python, str(plugin_dir() / "python"), *arguments]
 
 
 @dataclass(frozen=True, slots=True)

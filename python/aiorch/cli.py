@@ -1,0 +1,179 @@
+"""The command line: reads arguments, calls what does the work, turns errors into sentences."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiorch import __version__
+from aiorch.errors import AiorchError
+
+OVERVIEW = """aiorch: a lead AI agent delegates, workers appear in panes beside it.
+
+  prefix + O                 adopt the current pane; later: the menu
+  aiorch up                  a new session with an agent in three columns
+  aiorch run "task"          delegate a task yourself
+  aiorch status              the workers and their results
+  aiorch stop                stop the run, the window is put back
+  aiorch demo                see it work, with no key and no model
+
+  aiorch COMMAND --help      more about one command, with an example
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="aiorch", description="Worker agents in tmux panes beside a lead agent."
+    )
+    parser.add_argument("--version", action="version", version=f"aiorch {__version__}")
+    parser.add_argument(
+        "--run", type=Path, metavar="DIR", help="the run directory (found by itself inside tmux)"
+    )
+    parser.add_argument(
+        "--socket", metavar="PATH", help="the tmux socket (default: the one we are called in)"
+    )
+    parser.add_argument(
+        "--session", metavar="NAME", help="the tmux session (default: the one we are called in)"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, text, example in _COMMANDS:
+        command = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", epilog=f"example: {example}"
+        )
+        if name in _ARGUMENTS:
+            _ARGUMENTS[name](command)
+    for name in _INTERNAL:
+        command = commands.add_parser(name)
+        if name in _ARGUMENTS:
+            _ARGUMENTS[name](command)
+    return parser
+
+
+_COMMANDS = (
+    ("start", "adopt a pane as the primary and open the columns around it", "aiorch start --agent claude"),
+    ("up", "create or reattach a session with an agent in three columns", "aiorch up --agent claude"),
+    ("run", "delegate a task", 'aiorch run "Build a REST API with tests"'),
+    ("status", "list the workers of this run", "aiorch status --json"),
+    ("ps", "list the workers of this run", "aiorch ps"),
+    ("approve", "start the directives that wait for your answer", "aiorch approve 3"),
+    ("decline", "decline the directives that wait for your answer", "aiorch decline --all"),
+    ("retry", "try a worker that ended once more", "aiorch retry testing"),
+    ("kill", "end a worker", "aiorch kill testing"),
+    ("show", "show a directive as it was received", "aiorch show 3"),
+    ("log", "print the event log", "aiorch log"),
+    ("agents", "list the agents and worker types, and which are installed", "aiorch agents"),
+    ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
+    ("stop", "stop all workers and put the window back", "aiorch stop"),
+    ("demo", "run the main job with scripted agents", "aiorch demo --headless"),
+)
+_INTERNAL = ("engine", "revive", "monitor", "new")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pane", metavar="%N", help="the pane to adopt (default: this one)")
+    parser.add_argument("--client", metavar="NAME", help="the tmux client to show errors on")
+    parser.add_argument("--agent", metavar="NAME", help="what runs in it (default: found by itself)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="instead of your config.toml")
+
+
+def _add_up(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--agent", metavar="NAME", help="the lead (default: the first agent found)")
+    parser.add_argument(
+        "--name", metavar="NAME", default="ai-orchestrator", help="of the session (%(default)s)"
+    )
+    parser.add_argument("--session", metavar="NAME", dest="name", help="the same")
+    parser.add_argument("--no-attach", action="store_true", help="leave it in the background")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="instead of your config.toml")
+
+
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("task", help="what is to be done")
+    parser.add_argument(
+        "--workers", metavar="JSON", help='plan it yourself: [{"name": "api", "type": "claude"}]'
+    )
+    parser.add_argument("--id", help="the same id never runs twice")
+    _add_json(parser)
+
+
+def _add_answer(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("number", nargs="?", type=int, help="of the directive (default: all that wait)")
+    parser.add_argument("--all", action="store_true", help="all that wait")
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="of the worker")
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pane", default="")
+    parser.add_argument("--agent")
+    parser.add_argument("--config", type=Path)
+    parser.add_argument("--state", type=Path, required=True)
+    _add_place(parser)
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--socket", required=True, dest="socket")
+    parser.add_argument("--session", required=True, dest="session")
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("number", type=int, help="of the directive, as the event log gives it")
+
+
+def _add_demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--headless", action="store_true", help="do not attach, also with a terminal")
+    parser.add_argument("--keep", action="store_true", help="leave the demo's tmux server running")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, metavar="F", help="how many times as fast (%(default)s)"
+    )
+    parser.add_argument(
+        "--size", default="140x40", metavar="COLSxROWS", help="without a terminal (%(default)s)"
+    )
+
+
+_ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
+    "start": _add_start,
+    "up": _add_up,
+    "run": _add_run,
+    "status": _add_json,
+    "ps": _add_json,
+    "agents": _add_json,
+    "doctor": _add_json,
+    "log": _add_json,
+    "approve": _add_answer,
+    "decline": _add_answer,
+    "retry": _add_name,
+    "kill": _add_name,
+    "show": _add_show,
+    "demo": _add_demo,
+    "engine": _add_engine,
+    "revive": _add_place,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 fine, 1 it failed, 2 wrong usage, 3 no engine."""
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        print(OVERVIEW)  # noqa: T201 - the overview is the output
+        return 0
+    from aiorch import commands
+
+    try:
+        return commands.run(options)
+    except AiorchError as error:
+        if getattr(options, "client", None):
+            commands.show_error(options, str(error))
+        print(f"aiorch: {error}", file=sys.stderr)  # noqa: T201 - errors go to stderr
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,78 @@
+"""What commands and keys need to reach a run: which session, which run, one request and its answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiorch.errors import EngineError, TmuxError, UsageError
+from aiorch.paths import RunPaths
+
+ANSWER_SECONDS = 10.0
+_LOOK_SECONDS = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in tmux a command was called or is meant for."""
+
+    socket: str
+    session: str
+    pane: str
+    run: str
+
+
+def locate(socket: str | None, session: str | None, pane: str | None) -> Place:
+    """Return the session meant by the options, else the one we are called in.
+
+    Raises UsageError outside of tmux when nothing was named, TmuxError when tmux does not know it.
+    """
+    inside = os.environ.get("TMUX", "")
+    where = socket or inside.split(",")[0]
+    target = pane or session or os.environ.get("TMUX_PANE", "")
+    if not target and inside.count(",") == 2:
+        # A command run by a key has a session, but no pane of its own.
+        target = f"${inside.rsplit(',', 1)[1]}"
+    if not where and not target:
+        raise UsageError("not inside tmux: name the session with --session, or start one with `aiorch up`")
+    argv = ["tmux", *(["-S", where] if where else []), "display-message", "-p"]
+    argv += ["-t", f"={target}:" if target and target == session else target] if target else []
+    done = subprocess.run(
+        [*argv, "#{socket_path}\t#{session_id}\t#{pane_id}\t#{@aiorch_run}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise TmuxError(f"tmux does not know it: {done.stderr.strip()}")
+    return Place(*done.stdout.rstrip("\n").split("\t"))
+
+
+def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECONDS) -> dict[str, object]:
+    """Hand the engine one request and return its answer.
+
+    Raises EngineError when the engine refuses it, or when it does not answer in time; the request is
+    kept then and carried out when an engine is back.
+    """
+    run = RunPaths(root)
+    name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
+    temporary = run.inbox / f".{name}"
+    temporary.write_text(json.dumps(body))
+    temporary.rename(run.inbox / name)
+    answer = run.answers / name
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if answer.exists():
+            reply: dict[str, object] = json.loads(answer.read_text())
+            answer.unlink(missing_ok=True)
+            if not reply.get("ok"):
+                raise EngineError(str(reply.get("error")))
+            return reply
+        time.sleep(_LOOK_SECONDS)
+    raise EngineError(f"the engine does not answer; request {name} is kept and carried out when it is back")

@@ -1,0 +1,233 @@
+"""The commands behind the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from aiorch import paths
+from aiorch.client import Place, locate, request
+from aiorch.errors import EngineError, UsageError
+from aiorch.journal import DirectiveState, Journal
+from aiorch.ui.monitor import follow, format_event, use_color
+from aiorch.ui.report import worker_record, worker_table
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the command that was parsed and return its exit code."""
+    return _COMMANDS[options.command](options)
+
+
+def show_error(options: argparse.Namespace, text: str) -> None:
+    """Show an error on the tmux client that pressed the key; it stays until a key is pressed."""
+    argv = ["tmux", *(["-S", options.socket] if options.socket else []), "display-message", "-d", "0"]
+    line = " ".join(text.split()).replace("#", "##")
+    subprocess.run([*argv, "-c", options.client, f"aiorch: {line}"], check=False, capture_output=True)
+
+
+def _start(options: argparse.Namespace) -> int:
+    from aiorch.engine import daemon
+
+    place = locate(options.socket, options.session, options.pane)
+    config = options.config.resolve() if options.config else None
+    target = daemon.Target(place.socket, place.session, place.pane, options.agent, config)
+    root = daemon.start(target, paths.state_dir())
+    _say(f"listening on pane {place.pane} (run {root.name})")
+    return 0
+
+
+def _up(options: argparse.Namespace) -> int:
+    from aiorch import up
+
+    return up.up(
+        options.name, options.agent, options.config, attach=not options.no_attach, socket=options.socket
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    payload: dict[str, object] = {"task": options.task}
+    if options.id:
+        payload["id"] = options.id
+    if options.workers:
+        try:
+            payload["workers"] = json.loads(options.workers)
+        except ValueError as error:
+            raise UsageError(f"--workers is no JSON: {error}") from error
+    reply = request(_root(options), {"verb": "run", "payload": payload, "source": "cli"})
+    return _tell(reply, as_json=options.json)
+
+
+def _status(options: argparse.Namespace) -> int:
+    with _reading(options) as journal:
+        rows = journal.workers()
+        asking = journal.directives(DirectiveState.ASKING)
+    if options.json:
+        waiting = [{"number": row.number, "payload": row.payload, "reason": row.reason} for row in asking]
+        _say(json.dumps({"workers": [worker_record(row) for row in rows], "asking": waiting}, indent=1))
+        return 0
+    _say(worker_table(rows) if rows else "no workers yet")
+    for row in asking:
+        _say(f"#{row.number} waits for your answer ({row.reason}): aiorch approve {row.number}")
+    return 0
+
+
+def _answer(options: argparse.Namespace) -> int:
+    number = "" if options.all or options.number is None else str(options.number)
+    return _tell(request(_root(options), {"verb": options.command, "number": number}))
+
+
+def _named(options: argparse.Namespace) -> int:
+    return _tell(request(_root(options), {"verb": options.command, "name": options.name}))
+
+
+def _stop(options: argparse.Namespace) -> int:
+    return _tell(request(_root(options), {"verb": "stop"}))
+
+
+def _show(options: argparse.Namespace) -> int:
+    with _reading(options) as journal:
+        row = journal.directive(options.number)
+    if row is None:
+        raise UsageError(f"this run has no directive #{options.number}")
+    _say(f"#{row.number} {row.state} {row.reason}".rstrip())
+    _say(f"from {row.source} at {row.position}, received as:")
+    # Printed as data: an escape sequence in it must not reach the terminal.
+    _say(
+        "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in row.received_as)
+    )
+    return 0
+
+
+def _log(options: argparse.Namespace) -> int:
+    with _reading(options) as journal:
+        events = journal.events()
+    for event in events:
+        if options.json:
+            _say(json.dumps({"time": event.time, "tag": event.tag, "text": event.text}))
+        else:
+            _say(format_event(event, color=use_color()))
+    return 0
+
+
+def _monitor(options: argparse.Namespace) -> int:
+    follow(_root(options) / "journal.db")
+    return 0
+
+
+def _new(options: argparse.Namespace) -> int:
+    _say("What is to be done? One line; an empty one cancels.\n")
+    try:
+        task = input("> ").strip()
+    except EOFError:
+        task = ""
+    if not task:
+        return 0
+    reply = request(_root(options), {"verb": "run", "payload": {"task": task}, "source": "key"})
+    return _tell(reply)
+
+
+def _agents(options: argparse.Namespace) -> int:
+    from aiorch.workers.profile import load_profiles
+
+    profiles = load_profiles(paths.config_dir() / "profiles")
+    found = {
+        name: next((p for e in profile.executables if (p := shutil.which(e))), None)
+        for name, profile in profiles.items()
+    }
+    if options.json:
+        _say(
+            json.dumps(
+                [{"name": name, "title": profiles[name].title, "program": found[name]} for name in profiles]
+            )
+        )
+        return 0
+    for name, profile in profiles.items():
+        mark, where = ("✔", found[name]) if found[name] else ("-", profile.install_hint)
+        _say(f"{name:14} {mark} {profile.title:22} {where}")
+    return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from aiorch import doctor
+
+    return doctor.report(as_json=options.json)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from aiorch.demo import run as demo
+
+    return demo.main(options)
+
+
+def _engine(options: argparse.Namespace) -> int:
+    from aiorch.engine import daemon
+
+    target = daemon.Target(options.socket, options.session, options.pane, options.agent, options.config)
+    return daemon.main(target, options.state)
+
+
+def _revive(options: argparse.Namespace) -> int:
+    from aiorch.engine import daemon
+
+    return daemon.revive(daemon.Target(options.socket, options.session))
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "start": _start,
+    "up": _up,
+    "run": _run,
+    "status": _status,
+    "ps": _status,
+    "approve": _answer,
+    "decline": _answer,
+    "retry": _named,
+    "kill": _named,
+    "stop": _stop,
+    "show": _show,
+    "log": _log,
+    "monitor": _monitor,
+    "new": _new,
+    "agents": _agents,
+    "doctor": _doctor,
+    "demo": _demo,
+    "engine": _engine,
+    "revive": _revive,
+}
+
+
+class _reading:
+    """Opens the journal of the run that the options mean, for reading."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._journal = Journal(_root(options) / "journal.db", read_only=True)
+
+    def __enter__(self) -> Journal:
+        return self._journal
+
+    def __exit__(self, *_: object) -> None:
+        self._journal.close()
+
+
+def _root(options: argparse.Namespace) -> Path:
+    if options.run:
+        return Path(options.run)
+    place: Place = locate(options.socket, options.session, None)
+    if not place.run:
+        raise EngineError("this session has no run: press prefix + O in the lead's pane, or `aiorch start`")
+    return Path(place.run)
+
+
+def _tell(reply: dict[str, object], *, as_json: bool = False) -> int:
+    answers = reply.get("answers")
+    found = answers if isinstance(answers, list) else []
+    for answer in found:
+        _say(json.dumps(answer) if as_json else str(answer["text"]))
+    return 1 if any(answer["state"] in ("refused", "rejected") for answer in found) else 0
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the command's output

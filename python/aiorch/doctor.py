@@ -1,0 +1,66 @@
+"""`aiorch doctor`: what is there, what is missing, and what may do what."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import subprocess
+import sys
+from importlib import metadata
+
+from aiorch import __version__, paths, trust
+from aiorch.config import Config, load_config
+from aiorch.errors import ConfigError
+from aiorch.workers.profile import check_types, load_profiles
+
+_LIBRARIES = ("libtmux", "watchdog", "tomli", "pyavt")
+
+
+def report(*, as_json: bool = False) -> int:
+    """Print what was found, as text or JSON; return 0 when nothing is wrong, else 1."""
+    facts = {
+        "aiorch": __version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "tmux": _tmux_version(),
+        **{name: metadata.version(name) for name in _LIBRARIES},
+        "configuration": str(paths.config_dir() / "config.toml"),
+        "runs": str(paths.state_dir() / "runs"),
+    }
+    config, problems = _config()
+    profiles = load_profiles(paths.config_dir() / "profiles")
+    problems += check_types(profiles, config)
+    if shutil.which("split") is None:
+        problems.append("the program `split` is missing: install coreutils")
+    if as_json:
+        _say(json.dumps({"facts": facts, "problems": problems}, indent=1))
+        return 1 if problems else 0
+    for name, value in facts.items():
+        _say(f"{name:14} {value}")
+    _say("\nWho may do what by itself (run, ask first, or refuse):")
+    rows = trust.table(config.trust)
+    sizes = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
+    for row in rows:
+        _say("  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip())
+    for problem in problems:
+        _say(f"problem: {problem}")
+    return 1 if problems else 0
+
+
+def _config() -> tuple[Config, list[str]]:
+    try:
+        return load_config(paths.config_dir() / "config.toml"), []
+    except ConfigError as error:
+        return load_config(None), list(error.problems)
+
+
+def _tmux_version() -> str:
+    program = shutil.which("tmux")
+    if program is None:
+        return "missing"
+    done = subprocess.run([program, "-V"], capture_output=True, text=True, check=False)
+    return f"{done.stdout.strip().removeprefix('tmux ')} ({program})"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the command's output

@@ -1,0 +1,177 @@
+"""Where things stand on the screen: the orchestrator's column, the workers' column, overflow windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from aiorch import paths
+from aiorch.config import Config
+from aiorch.journal import Journal, WorkerRow
+from aiorch.tmux import layout
+from aiorch.tmux.session import PaneInfo, Placed, SavedWindow, Session, Spawn
+
+_CREW = ("worker", "placeholder")
+
+
+class Columns:
+    """The panes around one primary; every position is read from tmux when it is needed."""
+
+    def __init__(
+        self, session: Session, journal: Journal, primary: str, config: Config, monitor: Sequence[str]
+    ) -> None:
+        self._session, self._journal, self._primary = session, journal, primary
+        self._config, self._monitor = config, monitor
+
+    def open(self, agent: str) -> None:
+        """Open the columns around the primary, and remember what its window was like."""
+        saved = self._session.save_window(self._primary)
+        self._journal.set_meta("window", asdict(saved))
+        self._session.show_labels(saved)
+        self._session.label(self._primary, role="primary", name="primary", type=agent)
+        self._split(saved.window, saved.size)
+
+    def reopen(self) -> None:
+        """Open the orchestrator's pane again when the user closed it, else leave all as it is."""
+        info = self._session.pane(self._primary)
+        if info is None or self._find("monitor") is not None:
+            return
+        argv = (
+            "split-window",
+            "-d",
+            "-h",
+            "-P",
+            "-F",
+            "#{pane_id}",
+            "-t",
+            self._primary,
+            "--",
+            *self._monitor,
+        )
+        self._session.label(self._session.control.run(*argv)[0], role="monitor", name="orchestrator")
+
+    def monitor_pane(self) -> str | None:
+        """Return the pane of the orchestrator's column."""
+        info = self._find("monitor")
+        return info.pane if info else None
+
+    def even(self) -> None:
+        """Divide the workers' columns evenly again."""
+        panes = self._session.panes()
+        for window in {info.window for info in panes if info.role in _CREW}:
+            self._session.even_heights(
+                window, [i.pane for i in panes if i.window == window and i.role in _CREW]
+            )
+
+    def place(self, workers: Sequence[tuple[WorkerRow, Spawn]]) -> list[Placed]:
+        """Start workers where there is room and return where, in the order given.
+
+        A worker that had a pane before gets it back; others go to the column, then to overflow windows.
+        Raises TmuxError when tmux refuses.
+        """
+        panes = self._session.panes()
+        present = {info.pane for info in panes}
+        placed: dict[int, Placed] = {}
+        fresh: list[tuple[WorkerRow, Spawn]] = []
+        for row, spawn in workers:
+            if row.pane in present:
+                placed[row.number] = self._session.respawn(row.pane, spawn)
+            else:
+                fresh.append((row, spawn))
+        if fresh:
+            places = self._place_fresh(panes, [spawn for _, spawn in fresh])
+            placed |= {row.number: place for (row, _), place in zip(fresh, places, strict=True)}
+        return [placed[row.number] for row, _ in workers]
+
+    def label(self, workers: Sequence[tuple[WorkerRow, Placed]]) -> None:
+        """Name the panes of new workers, keep them when they end, and even out the columns."""
+        commands: list[tuple[str, ...]] = []
+        for row, place in workers:
+            for name, value in (
+                ("remain-on-exit", "on"),
+                ("@aiorch_role", "worker"),
+                ("@aiorch_name", row.name),
+                ("@aiorch_type", row.type),
+                ("@aiorch_state", "working"),
+                ("@aiorch_action", row.action),
+            ):
+                commands.append(("set-option", "-pq", "-t", place.pane, name, value))
+        self._session.try_batch(commands)
+        holder = self._find("placeholder")
+        if holder is not None:
+            self._session.kill_pane(holder.pane)
+        self.even()
+
+    def show_state(self, row: WorkerRow, state: str) -> None:
+        """Show a worker's state in its border."""
+        if row.pane:
+            self._session.label(row.pane, state=state)
+
+    def close(self) -> None:
+        """Close our panes and put the window back as it was."""
+        for info in self._session.panes():
+            if info.role in ("monitor", *_CREW):
+                self._session.kill_pane(info.pane)
+        for name in ("role", "name", "type", "state"):
+            self._session.control.try_run("set-option", "-pu", "-t", self._primary, f"@aiorch_{name}")
+        saved = self._journal.meta("window")
+        if isinstance(saved, dict):
+            self._session.restore_window(SavedWindow(**saved))
+
+    def _find(self, role: str) -> PaneInfo | None:
+        return next((info for info in self._session.panes() if info.role == role), None)
+
+    def _split(self, window: str, size: str) -> None:
+        width, _, height = size.partition("x")
+        placeholder = ["/bin/sh", str(paths.script("placeholder.sh"))]
+        monitor, crew = self._session.open_columns(
+            self._primary, (int(width), int(height)), self._monitor, placeholder, self._config.min_columns
+        )
+        self._session.label(monitor, role="monitor", name="orchestrator")
+        self._session.label(crew, role="placeholder", name="workers")
+
+    def _place_fresh(self, panes: Sequence[PaneInfo], spawns: Sequence[Spawn]) -> list[Placed]:
+        placed: list[Placed] = []
+        home = next(info.window for info in panes if info.pane == self._primary)
+        windows = {info.window: None for info in panes if info.role in _CREW}
+        if home not in windows:
+            windows = {home: None} | windows
+            panes = [*panes, self._new_column()]
+        for window in sorted(windows, key=lambda name: name != home):
+            if len(placed) < len(spawns):
+                placed += self._fill(window, panes, spawns[len(placed) :])
+        while len(placed) < len(spawns):
+            first = self._session.new_window("workers", spawns[len(placed)])
+            placed.append(first)
+            more = self._session.panes()
+            window = next(info.window for info in more if info.pane == first.pane)
+            column = [info for info in more if info.window == window]
+            placed += self._fill_column(window, column, spawns[len(placed) :], taken=1)
+        return placed
+
+    def _new_column(self) -> PaneInfo:
+        """Open a workers' column where the user closed all of its panes."""
+        argv = ("split-window", "-d", "-h", "-P", "-F", "#{pane_id}", "-t", self._primary, "--", "/bin/sh")
+        pane = self._session.control.run(*argv, str(paths.script("placeholder.sh")))[0]
+        self._session.label(pane, role="placeholder", name="workers")
+        info = self._session.pane(pane)
+        assert info is not None
+        return info
+
+    def _fill(self, window: str, panes: Sequence[PaneInfo], spawns: Sequence[Spawn]) -> list[Placed]:
+        column = [info for info in panes if info.window == window and info.role in _CREW]
+        return self._fill_column(window, column, spawns, taken=sum(info.role == "worker" for info in column))
+
+    def _fill_column(
+        self, window: str, column: Sequence[PaneInfo], spawns: Sequence[Spawn], taken: int
+    ) -> list[Placed]:
+        root = self._session.layout_of(window)
+        cell = layout.column_of(root, {info.pane for info in column})
+        height = cell.height if cell else sum(info.rows for info in column)
+        room = layout.capacity(height, self._config.min_rows) - taken
+        if room <= 0 or not spawns:
+            return []
+        target = max(reversed(column), key=lambda info: info.rows)
+        # Each split takes one row and a border from its target, which needs one row for itself.
+        batch = spawns[: min(room, (target.rows - 1) // 2)]
+        return self._session.split_column(target.pane, batch)

@@ -1,0 +1,326 @@
+"""The crew: starts workers when they may start, sees them end, and tries again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aiorch.config import Config
+from aiorch.engine.columns import Columns
+from aiorch.engine.primary import Primary
+from aiorch.errors import AiorchError, DirectiveError, TmuxError
+from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
+from aiorch.launch import process
+from aiorch.launch.exits import ExitWatcher
+from aiorch.launch.local import Job, LocalLauncher
+from aiorch.plan.schema import Plan, unique_name
+from aiorch.tmux.session import Placed, Session, Spawn
+from aiorch.workers.profile import AgentProfile, command, resolve_type
+
+KILL_SECONDS = 3.0
+SUMMARY_LENGTH = 200
+# What belongs to the pane or the agent the variables come from, not to a worker.
+_OWN_VARIABLES = frozenset(
+    [
+        *("TMUX", "TMUX_PANE", "TERM", "PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES"),
+        *("CLAUDECODE", "CLAUDE_PID", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT"),
+        *("CODEX_CI", "CODEX_THREAD_ID", "CODEX_SESSION_ID", "GEMINI_CLI", "OPENCODE", "AGENT"),
+        *("QWEN_CODE", "QWEN_CODE_SESSION_ID", "COPILOT_CLI", "COPILOT_AGENT_SESSION_ID"),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    row: WorkerRow
+    spawn: Spawn
+
+
+class Crew:
+    """The workers of one run; every method is called on the engine's thread only."""
+
+    def __init__(
+        self,
+        session: Session,
+        journal: Journal,
+        launcher: LocalLauncher,
+        primary: Primary,
+        columns: Columns,
+        config: Config,
+        profiles: Mapping[str, AgentProfile],
+        exits: ExitWatcher,
+    ) -> None:
+        self._session, self._journal, self._launcher = session, journal, launcher
+        self._primary, self._columns, self._config = primary, columns, config
+        self._profiles, self._exits = profiles, exits
+        self._kill_at: dict[int, float] = {}
+
+    def add(self, directive: int, plan: Plan) -> None:
+        """Queue the workers of an accepted plan; names already used in this run get a number."""
+        taken = self._journal.names()
+        names: dict[str, str] = {}
+        for spec in plan.workers:
+            names[spec.name] = unique_name(spec.name, taken)
+            taken.add(names[spec.name])
+        for spec in plan.workers:
+            after = [names[name] for name in spec.after]
+            self._journal.add_worker(directive, names[spec.name], spec.type, spec.task, after)
+
+    def schedule(self) -> None:
+        """Start every worker that may start now, up to the cap."""
+        rows = self._journal.workers()
+        by_name = {row.name: row for row in rows}
+        self._drop_hopeless(rows, by_name)
+        room = self._config.max_workers - sum(row.state in ACTIVE for row in rows)
+        now = time.time()
+        ready = [row for row in rows if _may_start(row, by_name, now)]
+        if ready and room > 0:
+            self._launch(ready[:room])
+        if len(ready) > max(room, 0):
+            self._note_queue(len(ready) - max(room, 0))
+
+    def next_start(self) -> float | None:
+        """Return when (seconds since the epoch) a waiting retry is due or a kill must be forced."""
+        due = [
+            row.not_before
+            for row in self._journal.workers()
+            if row.state is WorkerState.QUEUED and row.not_before
+        ]
+        return min([*due, *self._kill_at.values()], default=None)
+
+    def ended(self, pid: int) -> None:
+        """Take note that a worker's process is gone."""
+        self._kill_at.pop(pid, None)
+        row = next((row for row in self._journal.workers() if row.pid == pid and row.state in ACTIVE), None)
+        if row is not None:
+            self._settle(row, self._launcher.poll(row.action))
+
+    def kill(self, name: str) -> None:
+        """End a worker: TERM now, KILL when it is still there after KILL_SECONDS.
+
+        Raises DirectiveError when there is no such worker or it has ended.
+        """
+        row = self._find(name)
+        if row.state is WorkerState.QUEUED:
+            self._journal.set_worker(
+                row.number, state=WorkerState.KILLED, reason="stopped before it began", ended=time.time()
+            )
+            self._journal.add_event(Tag.STOPPED, row.name)
+        elif row.state in ACTIVE:
+            self._journal.set_worker(row.number, reason="stopped by the user")
+            self._launcher.cancel(row.pid)
+            self._kill_at[row.pid] = time.time() + KILL_SECONDS
+        else:
+            raise DirectiveError(f"worker {name} has ended already ({row.state})")
+
+    def force_kills(self) -> None:
+        """Send KILL to the workers that outlived their TERM."""
+        for pid, due in list(self._kill_at.items()):
+            if due <= time.time():
+                del self._kill_at[pid]
+                self._launcher.cancel(pid, force=True)
+
+    def retry(self, name: str) -> None:
+        """Queue a worker that ended for another attempt.
+
+        Raises DirectiveError when there is no such worker or it has not ended.
+        """
+        row = self._find(name)
+        if row.state not in ENDED:
+            raise DirectiveError(f"worker {name} is {row.state}: only one that has ended can be tried again")
+        self._queue_again(row, 0.0)
+        self._journal.set_directive(row.directive, DirectiveState.RUNNING)
+
+    def reconcile(self) -> None:
+        """After a restart: find out what became of every worker that was about to start or working."""
+        panes = {info.pid: info for info in self._session.panes()}
+        for row in self._journal.workers():
+            if row.state not in ACTIVE:
+                continue
+            pid = self._launcher.attach(row.action) or row.pid
+            info = panes.get(pid)
+            if pid == 0:
+                # Journaled but never begun: it is started now, under the same action.
+                self._journal.set_worker(row.number, state=WorkerState.QUEUED)
+                continue
+            status = self._launcher.poll(row.action)
+            if info is not None:
+                self._journal.set_worker(row.number, pane=info.pane, pid=pid, state=WorkerState.WORKING)
+                self._label([(row, Placed(info.pane, pid))])
+            if status is None and process.is_alive(pid):
+                self._exits.add(pid)
+            else:
+                self._settle(self._journal.worker(row.number), status)
+
+    def stop(self) -> None:
+        """End all workers of the run."""
+        for row in self._journal.workers():
+            if row.state in ACTIVE:
+                self._launcher.cancel(row.pid)
+                self._journal.set_worker(
+                    row.number, state=WorkerState.KILLED, reason="the run was stopped", ended=time.time()
+                )
+            elif row.state is WorkerState.QUEUED:
+                self._journal.set_worker(row.number, state=WorkerState.KILLED, reason="the run was stopped")
+
+    def _find(self, name: str) -> WorkerRow:
+        row = next((row for row in self._journal.workers() if row.name == name), None)
+        if row is None:
+            raise DirectiveError(f"there is no worker {name} in this run")
+        return row
+
+    def _drop_hopeless(self, rows: Sequence[WorkerRow], by_name: Mapping[str, WorkerRow]) -> None:
+        for row in rows:
+            broken = [name for name in row.after if by_name[name].state in ENDED - {WorkerState.DONE}]
+            if row.state is WorkerState.QUEUED and broken:
+                reason = f"{broken[0]} did not finish"
+                self._journal.set_worker(
+                    row.number, state=WorkerState.FAILED, reason=reason, ended=time.time()
+                )
+                self._journal.add_event(Tag.FAILED, f"{row.name}: {reason}")
+
+    def _note_queue(self, waiting: int) -> None:
+        text = f"{waiting} waiting for a free place (at most {self._config.max_workers} work at once)"
+        if self._journal.meta("queue_note") != text:
+            self._journal.set_meta("queue_note", text)
+            self._journal.add_event(Tag.QUEUED, text)
+
+    def _launch(self, rows: Sequence[WorkerRow]) -> None:
+        starts = [start for row in rows if (start := self._prepare(row)) is not None]
+        if not starts:
+            return
+        try:
+            placed = self._columns.place([(start.row, start.spawn) for start in starts])
+        except TmuxError as error:
+            for start in starts:
+                self._fail(start.row, str(error))
+            return
+        now = time.time()
+        with self._journal.transaction():
+            for start, place in zip(starts, placed, strict=True):
+                self._journal.set_worker(
+                    start.row.number,
+                    state=WorkerState.WORKING,
+                    pane=place.pane,
+                    pid=place.pid,
+                    started=now,
+                    ended=None,
+                )
+                self._journal.add_event(Tag.SPAWNED, f"{start.row.name} in pane {place.pane}")
+        self._label([(start.row, place) for start, place in zip(starts, placed, strict=True)])
+        for place in placed:
+            self._exits.add(place.pid)
+
+    def _prepare(self, row: WorkerRow) -> _Start | None:
+        """Write down that this attempt begins, then its files; None when it cannot be started."""
+        try:
+            mode, permission = self._config.mode_of(row.type), self._config.permission_of(row.type)
+            variables = self._primary.environment()
+            path = variables.get("PATH", "/usr/local/bin:/usr/bin:/bin")
+            profile, role = resolve_type(row.type, self._profiles, self._config, path)
+            argv, stdin = command(profile, task=row.task, mode=mode, permission=permission, role=role)
+        except AiorchError as error:
+            self._fail(row, str(error))
+            return None
+        self._journal.set_worker(row.number, state=WorkerState.STARTING, agent=profile.name, reason="")
+        variables = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
+        variables |= profile.env
+        variables |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
+        job = Job(row.action, argv, stdin, self._primary.working_directory(), variables)
+        pane_argv, environment = self._launcher.start(job)
+        return _Start(row, Spawn(pane_argv, environment))
+
+    def _label(self, workers: Sequence[tuple[WorkerRow, Placed]]) -> None:
+        self._columns.label(workers)
+        for row, _ in workers:
+            self._launcher.mark_labelled(row.action)
+
+    def _settle(self, row: WorkerRow, status: int | None) -> None:
+        reason = row.reason
+        if status is None:
+            status, reason = self._ask_tmux(row)
+        if status == 0:
+            self._finish(row)
+            return
+        stopped = row.reason == "stopped by the user"
+        if not reason:
+            reason = (
+                f"exit {status}" if status is not None and status < 128 else f"signal {(status or 128) - 128}"
+            )
+        if stopped or (status is not None and status > 128 and self._session.pane(row.pane) is None):
+            self._end(row, WorkerState.KILLED, status, reason if stopped else "its pane was closed")
+        elif row.attempt <= self._config.retries:
+            self._note_failure(row, status, reason)
+            self._queue_again(self._journal.worker(row.number), time.time() + self._config.retry_delay)
+        else:
+            self._end(row, WorkerState.FAILED, status, reason)
+
+    def _ask_tmux(self, row: WorkerRow) -> tuple[int | None, str]:
+        """Return (status, reason) of a worker whose wrapper left no record: it was killed itself."""
+        try:
+            status, signal = self._session.exit_status(row.pane)
+        except TmuxError:
+            status, signal = None, None
+        if signal is not None:
+            return 128 + signal, f"signal {signal}"
+        return status, "" if status is not None else "ended without a record"
+
+    def _finish(self, row: WorkerRow) -> None:
+        result = self._launcher.result(row.action) or self._last_words(row)
+        with self._journal.transaction():
+            self._journal.set_worker(row.number, result=result)
+            self._end(row, WorkerState.DONE, 0, "")
+
+    def _last_words(self, row: WorkerRow) -> str:
+        try:
+            lines = [line.strip() for line in self._session.capture(row.pane).splitlines()]
+        except TmuxError:
+            return ""
+        # tmux itself writes "Pane is dead" on the last row of a pane that stays.
+        words = [line for line in lines if line and not line.startswith("Pane is dead")]
+        return words[-1][:SUMMARY_LENGTH] if words else ""
+
+    def _note_failure(self, row: WorkerRow, status: int | None, reason: str) -> None:
+        self._journal.set_worker(row.number, status=status)
+        self._journal.add_event(Tag.FAILED, f"{row.name}: {reason}")
+        again = f"{row.name}: attempt {row.attempt + 1} of {self._config.retries + 1}"
+        self._journal.add_event(Tag.RETRYING, f"{again} in {self._config.retry_delay:g} s")
+        self._columns.show_state(row, "failed")
+
+    def _queue_again(self, row: WorkerRow, not_before: float) -> None:
+        self._journal.set_worker(
+            row.number,
+            state=WorkerState.QUEUED,
+            attempt=row.attempt + 1,
+            not_before=not_before,
+            reason="",
+            pid=0,
+        )
+
+    def _fail(self, row: WorkerRow, reason: str) -> None:
+        self._end(row, WorkerState.FAILED, None, reason)
+
+    def _end(self, row: WorkerRow, state: WorkerState, status: int | None, reason: str) -> None:
+        with self._journal.transaction():
+            self._journal.set_worker(row.number, state=state, status=status, reason=reason, ended=time.time())
+            if state is WorkerState.DONE:
+                self._journal.add_event(Tag.DONE, row.name)
+            else:
+                tag = Tag.STOPPED if state is WorkerState.KILLED else Tag.FAILED
+                self._journal.add_event(tag, f"{row.name}: {reason}")
+            self._close_directive(row.directive)
+        self._columns.show_state(row, str(state))
+
+    def _close_directive(self, number: int) -> None:
+        rows = [row for row in self._journal.workers() if row.directive == number]
+        if all(row.state in ENDED for row in rows):
+            self._journal.set_directive(number, DirectiveState.DONE)
+
+
+def _may_start(row: WorkerRow, by_name: Mapping[str, WorkerRow], now: float) -> bool:
+    return (
+        row.state is WorkerState.QUEUED
+        and row.not_before <= now
+        and all(by_name[name].state is WorkerState.DONE for name in row.after)
+    )

@@ -1,0 +1,228 @@
+"""Life of an engine process: started in the background, alone in its session, back after a crash."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import secrets
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aiorch import paths
+from aiorch.config import Config, load_config
+from aiorch.engine.loop import Engine, serve_logged
+from aiorch.engine.run import Run, Settings, check_pane
+from aiorch.errors import AiorchError, EngineError, TmuxError
+from aiorch.journal import Journal
+from aiorch.launch.exits import ExitWatcher
+from aiorch.tmux.control import ControlClient
+from aiorch.tmux.session import Session
+from aiorch.ui.status import StatusStyle
+from aiorch.workers.profile import check_types, load_profiles
+
+READY = "ready "
+START_SECONDS = 15.0
+MAX_RESTARTS = 5
+RESTART_WINDOW = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The session an engine is for; `pane` is the primary, empty when an old run is taken up."""
+
+    socket: str
+    session: str
+    pane: str = ""
+    agent: str | None = None
+    config: Path | None = None
+
+
+def start(target: Target, state: Path) -> Path:
+    """Start an engine in the background and return its run's root once it listens.
+
+    Raises EngineError with the engine's own words when it does not come up.
+    """
+    argv = ["engine", "--socket", target.socket, "--session", target.session, "--state", str(state)]
+    argv += ["--pane", target.pane] if target.pane else []
+    argv += ["--agent", target.agent] if target.agent else []
+    argv += ["--config", str(target.config)] if target.config else []
+    env = {name: value for name, value in os.environ.items() if name not in ("TMUX", "TMUX_PANE")}
+    child = subprocess.Popen(
+        paths.own_command(*argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, start_new_session=True, cwd="/", env=env,
+    )  # fmt: skip
+    assert child.stdout is not None
+    words = []
+    with child.stdout as lines:
+        for line in lines:
+            if line.startswith(READY):
+                return Path(line[len(READY) :].rstrip("\n"))
+            words.append(line)
+    child.wait(timeout=START_SECONDS)
+    raise EngineError("".join(words).strip() or f"the engine ended with exit code {child.returncode}")
+
+
+def main(target: Target, state: Path) -> int:
+    """Be the engine: take the session's lock, begin or resume its run, serve until it is over."""
+    lock = _lock(target, state)
+    engine = Engine()
+    exits = ExitWatcher(engine.notify_exit)
+    control = ControlClient(target.socket, target.session, engine.notify_tmux)
+    try:
+        run = _run(target, state, control, exits)
+        print(f"{READY}{run.paths.root}", flush=True)  # noqa: T201 - the starter reads it
+        _detach_output(run.paths.engine_log)
+        code = serve_logged(engine, run)
+        run.close()
+    finally:
+        control.close()
+        os.close(lock)
+    return code
+
+
+def revive(target: Target) -> int:
+    """Start the engine of a session again after it was lost; give up when it keeps dying."""
+    found = run_root(target)
+    if found is None:
+        return 0
+    restarts = found / "restarts"
+    recent = [at for at in _times(restarts) if at > time.time() - RESTART_WINDOW]
+    if len(recent) >= MAX_RESTARTS:
+        text = f" aiorch: engine died {MAX_RESTARTS} times, see engine.log "
+        _tmux(target.socket, "set-environment", "-h", "-t", target.session, "AIORCH_STATUS", text)
+        return EngineError.exit_code
+    # The first restart comes at once, the next after 1, 2, 4 … seconds.
+    time.sleep(2.0 ** (len(recent) - 1) if recent else 0.0)
+    restarts.write_text("".join(f"{at}\n" for at in [*recent, time.time()]))
+    start(target, found.parent.parent)
+    return 0
+
+
+def run_root(target: Target) -> Path | None:
+    """Return the root of the run that the session has now, None when it has none."""
+    text = _tmux(target.socket, "show-options", "-qv", "-t", target.session, "@aiorch_run")
+    return Path(text) if text and (Path(text) / "journal.db").exists() else None
+
+
+def is_running(target: Target, state: Path) -> bool:
+    """Return whether an engine holds the session's lock."""
+    try:
+        os.close(_lock(target, state))
+    except EngineError:
+        return True
+    return False
+
+
+def _lock(target: Target, state: Path) -> int:
+    folder = state / "sessions"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    server = _tmux(target.socket, "display-message", "-p", "#{pid}")
+    key = hashlib.sha256(os.fsencode(target.socket)).hexdigest()[:12]
+    path = folder / f"{key}-{server}-{target.session.lstrip('$')}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise EngineError("an engine already runs for this session") from error
+    return descriptor
+
+
+def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher) -> Run:
+    found = run_root(target)
+    if found is not None:
+        return _resumed(found, target, control, exits)
+    if not target.pane:
+        raise EngineError("this session has no run to resume")
+    settings = _settings(control, target)
+    check_pane(Session(control, target.session), target.pane)
+    root = state / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+    run = Run(settings, root, control, exits)
+    config = str(target.config) if target.config else None
+    run.journal.set_meta("target", {"pane": target.pane, "agent": target.agent, "config": config})
+    try:
+        run.begin()
+    except AiorchError:
+        run.stop()
+        raise
+    return run
+
+
+def _resumed(root: Path, target: Target, control: ControlClient, exits: ExitWatcher) -> Run:
+    with suppress(TmuxError):
+        journal = Journal(root / "journal.db")
+        facts = journal.meta("target")
+        journal.close()
+    if not isinstance(facts, dict):
+        raise EngineError(f"the run in {root} cannot be resumed: its journal does not say where it was")
+    config = Path(facts["config"]) if facts["config"] else None
+    settings = _settings(
+        control, Target(target.socket, target.session, facts["pane"], facts["agent"], config)
+    )
+    run = Run(settings, root, control, exits)
+    run.resume()
+    return run
+
+
+def _settings(control: ControlClient, target: Target) -> Settings:
+    user = paths.config_dir()
+    config = load_config(target.config or user / "config.toml")
+    profiles = load_profiles(user / "profiles")
+    problems = check_types(profiles, config)
+    if problems:
+        raise EngineError("\n".join(problems))
+    if target.agent and target.agent not in profiles:
+        raise EngineError(f'there is no agent "{target.agent}"; known are {", ".join(sorted(profiles))}')
+    names = (
+        "@aiorch-status-style",
+        "@aiorch-status-color",
+        "@aiorch-max-workers",
+        "@aiorch-min-rows",
+        "@aiorch-min-columns",
+    )
+    form = "\t".join(f"#{{{name}}}" for name in names)
+    style, color, *numbers = control.run("display-message", "-p", "-t", target.session, form)[0].split("\t")
+    return Settings(
+        target.socket, target.session, target.pane, _with_options(config, numbers), profiles,
+        StatusStyle(ascii=style == "ascii", color=color != "off"), target.agent,
+    )  # fmt: skip
+
+
+def _with_options(config: Config, values: list[str]) -> Config:
+    """Return the configuration with what the user set as tmux options; they win when they are numbers."""
+    most, rows, columns = (int(value) if value.isdigit() else 0 for value in values)
+    return replace(
+        config,
+        max_workers=most or config.max_workers,
+        min_rows=rows or config.min_rows,
+        min_columns=columns or config.min_columns,
+    )
+
+
+def _detach_output(path: Path) -> None:
+    """From here on, what the engine says goes into its log."""
+    logging.basicConfig(
+        filename=path, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _times(path: Path) -> list[float]:
+    with suppress(OSError, ValueError):
+        return [float(line) for line in path.read_text().splitlines()]
+    return []
+
+
+def _tmux(socket: str, *argv: str) -> str:
+    run = subprocess.run(["tmux", "-S", socket, *argv], capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        raise TmuxError(run.stderr.strip() or f"tmux refused {argv[0]}")
+    return run.stdout.rstrip("\n")

@@ -1,0 +1,190 @@
+"""What happens to a directive between being seen and having workers: checked, planned, judged, answered."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from aiorch.capture.directive import Directive, Rejected, Sighting
+from aiorch.capture.reference import merged, read_reference
+from aiorch.config import Config
+from aiorch.engine.crew import Crew
+from aiorch.engine.primary import Primary
+from aiorch.errors import AiorchError, DirectiveError
+from aiorch.journal import DirectiveRow, DirectiveState, Journal, Tag
+from aiorch.plan.rules import make_plan
+from aiorch.plan.schema import Plan, Request, parse_request
+from aiorch.trust import Verdict, decide
+from aiorch.workers.profile import AgentProfile, builtin_agents, known_types
+
+SHOWN_TASK = 200
+BEFORE_START = "before start"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of a directive; `state` is the word for programs, `text` the sentence for people."""
+
+    number: int | None
+    state: str
+    text: str
+
+
+class Intake:
+    """Takes directives one by one; every method is called on the engine's thread only."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        crew: Crew,
+        primary: Primary,
+        config: Config,
+        profiles: Mapping[str, AgentProfile],
+    ) -> None:
+        self._journal, self._crew, self._primary = journal, crew, primary
+        self._config, self._profiles = config, profiles
+        self._agents = set(builtin_agents(profiles))
+        self._types = set(known_types(profiles, config))
+
+    def take(self, sighting: Sighting) -> Answer:
+        """Decide about one sighting, in one transaction; the same one again changes nothing."""
+        with self._journal.transaction():
+            if isinstance(sighting, Rejected):
+                return self._reject(sighting)
+            return self._receive(sighting)
+
+    def approve(self, number: int | None) -> list[Answer]:
+        """Run the directive of that number that waits for an answer, or all of them.
+
+        Raises DirectiveError when none waits.
+        """
+        return [self._approve(row) for row in self._asking(number)]
+
+    def decline(self, number: int | None) -> list[Answer]:
+        """Decline the directive of that number that waits for an answer, or all of them.
+
+        Raises DirectiveError when none waits.
+        """
+        rows = self._asking(number)
+        with self._journal.transaction():
+            for row in rows:
+                self._journal.set_directive(row.number, DirectiveState.DECLINED, "declined by the user")
+                self._journal.add_event(Tag.IGNORED, f"#{row.number} declined: {shown(row.received_as)}")
+        return [Answer(row.number, "declined", f"#{row.number} declined") for row in rows]
+
+    def _asking(self, number: int | None) -> list[DirectiveRow]:
+        rows = self._journal.directives(DirectiveState.ASKING)
+        found = [row for row in rows if number in (None, row.number)]
+        if not found:
+            raise DirectiveError(
+                "no directive waits for an answer" if number is None else f"#{number} does not wait"
+            )
+        return found
+
+    def _approve(self, row: DirectiveRow) -> Answer:
+        try:
+            plan = make_plan(
+                self._request(row.payload), self._config.rules, self._types, self._config.default_type
+            )
+        except AiorchError as error:
+            return self._refuse(row.number, str(error))
+        with self._journal.transaction():
+            return self._run(row.number, plan)
+
+    def _reject(self, rejected: Rejected) -> Answer:
+        number = self._journal.add_rejected(rejected, self._primary.conversation)
+        if number is None:
+            return Answer(None, "known", "seen before")
+        tag = Tag.ERROR if rejected.is_error else Tag.IGNORED
+        self._journal.add_event(tag, f"{rejected.reason} (#{number}: {shown(rejected.received_as)})")
+        return Answer(number, "rejected" if rejected.is_error else "ignored", rejected.reason)
+
+    def _receive(self, directive: Directive) -> Answer:
+        identity = directive.payload.get("id")
+        known = isinstance(identity, (str, int)) and not isinstance(identity, bool)
+        user_id = str(identity) if known else None
+        number = self._journal.add_directive(directive, self._primary.conversation, user_id)
+        if number is None:
+            return Answer(None, "known", "seen before")
+        try:
+            request = self._request(directive.payload)
+            if (again := self._check_id(number, user_id, directive)) is not None:
+                return again
+            plan = make_plan(request, self._config.rules, self._types, self._config.default_type)
+        except AiorchError as error:
+            return self._refuse(number, str(error))
+        self._journal.add_event(Tag.RECEIVED, f"Task: {shown(request.task)}")
+        if request.unknown_keys:
+            self._journal.add_event(
+                Tag.IGNORED, f"unknown keys of #{number}, not used: {', '.join(request.unknown_keys)}"
+            )
+        return self._judge(number, plan, directive)
+
+    def _request(self, payload: Mapping[str, object]) -> Request:
+        request = parse_request(payload)
+        if request.file is None:
+            return request
+        reference = read_reference(request.file, Path(self._primary.working_directory()))
+        return replace(parse_request(merged(payload, reference)), id=request.id)
+
+    def _check_id(self, number: int, user_id: str | None, directive: Directive) -> Answer | None:
+        if user_id is None:
+            return None
+        earlier = self._journal.same_id(self._primary.conversation, user_id, number)
+        if earlier is None:
+            return None
+        if dict(earlier.payload) != dict(directive.payload):
+            raise DirectiveError(
+                f'id "{shown(user_id)}" was used before for something else (#{earlier.number})'
+            )
+        reason = f'id "{shown(user_id)}" has run already (#{earlier.number})'
+        self._journal.set_directive(number, DirectiveState.IGNORED, reason)
+        self._journal.add_event(Tag.IGNORED, reason)
+        return Answer(number, "ignored", reason)
+
+    def _judge(self, number: int, plan: Plan, directive: Directive) -> Answer:
+        types = {worker.type for worker in plan.workers}
+        # The default type is the user's own choice, so it counts as a role like the built-in ones.
+        roles = {"simple", "sparc", "swarm", "auto", self._config.default_type} - set(self._config.types)
+        verdict, reason = decide(
+            source=directive.source, known_agent=self._primary.agent is not None, altered=directive.altered,
+            types=types, role_types=roles, agent_types=self._agents,
+            hosts=any(worker.host for worker in plan.workers), from_worker=False,
+            overrides=self._config.trust,
+        )  # fmt: skip
+        if verdict is Verdict.REFUSE:
+            return self._refuse(number, f"not allowed: {reason}")
+        if verdict is Verdict.ASK or self._config.approve == "ask":
+            plan_text = json.dumps([asdict(worker) for worker in plan.workers])
+            self._journal.set_directive(number, DirectiveState.ASKING, reason, plan_text)
+            count = len(plan.workers)
+            words = f"{count} worker{'s' if count > 1 else ''}"
+            self._journal.add_event(Tag.ASKING, f"#{number}: start {words}? prefix + O answers ({reason})")
+            return Answer(number, "asking", f"#{number} waits for the user's answer")
+        return self._run(number, plan)
+
+    def _run(self, number: int, plan: Plan) -> Answer:
+        count = len(plan.workers)
+        words = f"{count} worker{'s' if count > 1 else ''}"
+        self._journal.set_directive(
+            number, DirectiveState.RUNNING, "", json.dumps([asdict(worker) for worker in plan.workers])
+        )
+        self._crew.add(number, plan)
+        self._journal.add_event(Tag.SPAWNING, words)
+        return Answer(
+            number, "queued", f"#{number}: {words}: {', '.join(worker.name for worker in plan.workers)}"
+        )
+
+    def _refuse(self, number: int, reason: str) -> Answer:
+        self._journal.set_directive(number, DirectiveState.REJECTED, reason)
+        self._journal.add_event(Tag.ERROR, f"{reason} (#{number})")
+        return Answer(number, "refused", reason)
+
+
+def shown(text: str) -> str:
+    """Return text as it may stand on one line of the event log: no control characters, not too long."""
+    flat = "".join(char if char.isprintable() else " " for char in text)
+    flat = " ".join(flat.split())
+    return flat if len(flat) <= SHOWN_TASK else flat[: SHOWN_TASK - 1] + "…"

@@ -1,0 +1,174 @@
+"""The engine: one queue, one thread that decides. Other threads only put events on the queue."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
+from aiorch.engine.run import Run
+from aiorch.errors import AiorchError, TmuxError
+from aiorch.journal import Tag
+
+log = logging.getLogger(__name__)
+
+
+class Kind(StrEnum):
+    """What an event on the queue is about."""
+
+    LOG = "log"
+    INBOX = "inbox"
+    EXIT = "exit"
+    TMUX = "tmux"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened; `pid` for exits, `line` for what tmux notified (None: it is gone)."""
+
+    kind: Kind
+    pid: int = 0
+    line: str | None = None
+
+
+class _Wake(FileSystemEventHandler):
+    """Puts at most one event of a kind on the queue until the engine has taken it."""
+
+    def __init__(self, put: Callable[[Kind], None], logs: Path) -> None:
+        self._put = put
+        self._logs = os.fsencode(logs)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.is_directory or event.event_type not in ("modified", "created", "moved"):
+            return
+        self._put(Kind.LOG if os.fsencode(event.src_path).startswith(self._logs) else Kind.INBOX)
+
+
+class Engine:
+    """Runs one session's crew until it is stopped or the session ends."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._pending: set[Kind] = set()
+        self._unsettled_since: float | None = None
+        self._last_output = 0.0
+
+    def notify_tmux(self, line: str | None) -> None:
+        """Take a notification of the control client; called on its reader thread."""
+        if line is None or line.startswith(("%layout-change", "%window", "%unlinked", "%exit", "%session")):
+            self._queue.put(Event(Kind.TMUX, line=line))
+
+    def notify_exit(self, pid: int) -> None:
+        """Take note that a worker's process ended; called on the watcher's thread."""
+        self._queue.put(Event(Kind.EXIT, pid=pid))
+
+    def stop(self) -> None:
+        """Ask the loop to end, workers and journal left as they are; may be called from a signal handler."""
+        self._queue.put(Event(Kind.STOP))
+
+    def serve(self, run: Run) -> None:
+        """Handle events until the run is over. Raises TmuxError when tmux is gone and does not come back."""
+        observer = Observer()
+        wake = _Wake(self._wake, run.paths.logs)
+        observer.schedule(wake, str(run.paths.logs), recursive=False)
+        observer.schedule(wake, str(run.paths.inbox), recursive=False)
+        observer.start()
+        signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        try:
+            # What came while no engine ran is there already, and nobody will tell.
+            self._wake(Kind.LOG)
+            self._wake(Kind.INBOX)
+            run.show()
+            while not run.over:
+                self._step(run)
+        finally:
+            observer.stop()
+            observer.join()
+
+    def _wake(self, kind: Kind) -> None:
+        if kind not in self._pending:
+            self._pending.add(kind)
+            self._queue.put(Event(kind))
+
+    def _step(self, run: Run) -> None:
+        event = self._next(run)
+        if event is None:
+            self._pass_time(run)
+        else:
+            self._handle(run, event)
+        run.crew.schedule()
+        run.show()
+
+    def _next(self, run: Run) -> Event | None:
+        """Return the next event, or None when it is time for something that was put off."""
+        due = [at for at in (self._settle_at(), run.crew.next_start()) if at is not None]
+        try:
+            return self._queue.get(timeout=max(0.0, min(due) - time.time()) if due else None)
+        except queue.Empty:
+            return None
+
+    def _settle_at(self) -> float | None:
+        if self._unsettled_since is None:
+            return None
+        return min(self._last_output + SETTLE_SECONDS, self._unsettled_since + MAX_UNSETTLED_SECONDS)
+
+    def _handle(self, run: Run, event: Event) -> None:
+        if event.kind is Kind.LOG:
+            self._pending.discard(Kind.LOG)
+            self._read_log(run)
+        elif event.kind is Kind.INBOX:
+            self._pending.discard(Kind.INBOX)
+            run.requests.read()
+        elif event.kind is Kind.EXIT:
+            run.crew.ended(event.pid)
+        elif event.kind is Kind.TMUX:
+            run.tmux_changed(event.line)
+        else:
+            run.over = True
+
+    def _read_log(self, run: Run) -> None:
+        run.read_log()
+        if run.primary.reader.wants_settle:
+            self._last_output = time.time()
+            self._unsettled_since = self._unsettled_since or self._last_output
+        else:
+            self._unsettled_since = None
+
+    def _pass_time(self, run: Run) -> None:
+        settle_at = self._settle_at()
+        if settle_at is not None and settle_at <= time.time():
+            self._unsettled_since = None
+            run.settle()
+        run.crew.force_kills()
+
+
+def serve_logged(engine: Engine, run: Run) -> int:
+    """Serve, with what goes wrong in the engine's log and in the event log; return the exit code."""
+    try:
+        engine.serve(run)
+    except TmuxError:
+        log.warning("tmux is gone", exc_info=True)
+        return 0
+    except AiorchError as error:
+        log.exception("the engine stopped")
+        run.journal.add_event(Tag.ERROR, f"the engine stopped: {error}")
+        return error.exit_code
+    return 0
+
+
+def session_exists(socket: str, session: str) -> bool:
+    """Return whether the tmux session is still there, asked without the control client."""
+    argv = ["tmux", "-S", socket, "has-session", "-t", session]
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0

@@ -1,0 +1,234 @@
+"""The primary pane as the engine sees it: its pipe, its log, its size, and the agent that runs in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiorch.capture.directive import Sighting
+from aiorch.capture.gutter import Gutter
+from aiorch.capture.pane import PaneReader
+from aiorch.capture.tail import Cursor, SegmentTail
+from aiorch.errors import EngineError
+from aiorch.journal import Journal
+from aiorch.launch import process
+from aiorch.tmux import quote
+from aiorch.tmux.session import Session
+from aiorch.workers.profile import AgentProfile, recognise
+
+SEGMENT_BYTES = 1024 * 1024
+KEPT_SEGMENTS = 16
+RECOGNISE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The agent that was recognised in the primary, and the process it was recognised by."""
+
+    profile: AgentProfile
+    pid: int
+
+
+class Primary:
+    """Reads one pane's log from where the journal says it was left."""
+
+    def __init__(
+        self,
+        session: Session,
+        journal: Journal,
+        logs: Path,
+        pane: str,
+        profiles: Mapping[str, AgentProfile],
+        agent: str | None,
+    ) -> None:
+        self.session, self.journal, self.logs, self.pane = session, journal, logs, pane
+        self._profiles = profiles
+        self._given = profiles[agent] if agent else None
+        self.running: Running | None = None
+        self._recognised_at = 0.0
+        self.reader: PaneReader
+        self._tail: SegmentTail
+        self._size = (80, 24)
+
+    @property
+    def conversation(self) -> int:
+        """Return the number of the lead's present conversation; an agent started anew begins another."""
+        value = self.journal.meta("conversation")
+        return value if isinstance(value, int) else 1
+
+    @property
+    def agent(self) -> AgentProfile | None:
+        """Return the profile of the agent in the primary: the one the user named, else the one recognised."""
+        return self._given or (self.running.profile if self.running else None)
+
+    def open(self) -> list[Sighting]:
+        """Begin to watch the pane and return what it showed before, which never runs.
+
+        Raises EngineError when something else pipes the pane already.
+        """
+        info = self.session.pane(self.pane)
+        if info is None:
+            raise EngineError(f"pane {self.pane} is not in this session")
+        self._size = (info.columns, info.rows)
+        self._recognise(info.pid)
+        seed = self._arm()
+        self.journal.set_meta("seed", seed)
+        self._start_reader(Cursor("", 0), seed)
+        self._note_size(Cursor("", 0))
+        return list(self.reader.seeded)
+
+    def reopen(self) -> None:
+        """Take up the log where the last engine left it; arm a new pipe when the old one is gone."""
+        info = self.session.pane(self.pane)
+        if info is not None:
+            self._recognise(info.pid)
+        sizes = self.journal.sizes()
+        if sizes:
+            self._size = sizes[0][2:]
+        seed = self.journal.meta("seed")
+        self._start_reader(Cursor("", 0), seed if isinstance(seed, str) else "")
+        self._replay(self._committed(), sizes)
+        if info is not None and self.session.control.run(
+            "display-message", "-p", "-t", self.pane, "#{pane_pipe}"
+        ) == ["0"]:
+            self._arm()
+
+    def read(self) -> Iterator[tuple[Cursor, list[Sighting]]]:
+        """Yield what is new in the log, chunk by chunk, with the cursor after each chunk."""
+        for cursor, data in self._tail.read():
+            start = f"{cursor.segment}:{cursor.offset - len(data)}"
+            yield cursor, self.reader.feed(data, start)
+
+    def commit(self, cursor: Cursor) -> None:
+        """Record that everything up to `cursor` was taken; for the transaction of what was found there."""
+        self._cursor = cursor
+        self.journal.set_meta("cursor", [cursor.segment, cursor.offset])
+
+    def follow_size(self) -> bool:
+        """Take over the pane's present size; return False when the pane is gone."""
+        info = self.session.pane(self.pane)
+        if info is None:
+            return False
+        if (info.columns, info.rows) != self._size:
+            self._size = (info.columns, info.rows)
+            self.reader.resize(*self._size)
+            self._note_size(self._cursor)
+        return True
+
+    def follow_agent(self) -> bool:
+        """Look again which agent runs in the pane, at most once a second; return whether it changed."""
+        if self._given is not None or time.monotonic() - self._recognised_at < RECOGNISE_SECONDS:
+            return False
+        info = self.session.pane(self.pane)
+        return info is not None and self._recognise(info.pid) and self._restart_reader()
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment workers get: that of the agent in the pane, else of the pane's process."""
+        info = self.session.pane(self.pane)
+        pid = self.running.pid if self.running else (info.pid if info else 0)
+        return process.environment(pid) or (process.environment(info.pid) if info else {})
+
+    def working_directory(self) -> str:
+        """Return the directory that the lead works in."""
+        info = self.session.pane(self.pane)
+        pids = [self.running.pid] if self.running else []
+        pids += [info.pid] if info else []
+        found = (process.working_directory(pid) for pid in pids)
+        return next((path for path in found if path), str(Path.home()))
+
+    def drop_read_segments(self) -> None:
+        """Delete log segments that were read long ago, all but the last KEPT_SEGMENTS."""
+        segments = sorted(path for path in self.logs.iterdir() if path.name < self._cursor.segment)
+        for path in segments[:-KEPT_SEGMENTS]:
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Stop watching: the pipe is closed, the log stays."""
+        self.session.control.try_run("pipe-pane", "-t", self.pane)
+        self.session.control.try_run("set-option", "-pu", "-t", self.pane, "@aiorch_pipe")
+        self._tail.close()
+
+    def _arm(self) -> str:
+        """Pipe the pane into a new series of segments and return what the pane shows at that moment."""
+        control = self.session.control
+        if control.run("display-message", "-p", "-t", self.pane, "#{pane_pipe}") == ["1"]:
+            raise EngineError(
+                f"pane {self.pane} is piped by something else already (tmux-logging?): stop that first"
+            )
+        # `split` truncates the first segment when a prefix is used twice.
+        prefix = self.logs / f"{self._next_series():06d}-."
+        split = quote.shell(["split", "-b", str(SEGMENT_BYTES), "-a", "5", "-", str(prefix)])
+        control.run("set-option", "-p", "-t", self.pane, "@aiorch_pipe", f"umask 077; exec {split}")
+        # Both in one batch: nothing the pane prints falls between the picture and the pipe.
+        shown, _ = control.batch(
+            [("capture-pane", "-p", "-t", self.pane), ("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}")]
+        )
+        return "\n".join(shown)
+
+    def _next_series(self) -> int:
+        series = [int(path.name[:6]) for path in self.logs.iterdir() if path.name[:6].isdigit()]
+        noted = self.journal.meta("series")
+        number = max([*series, noted if isinstance(noted, int) else 0]) + 1
+        self.journal.set_meta("series", number)
+        return number
+
+    def _start_reader(self, cursor: Cursor, seed: str) -> None:
+        self._cursor = cursor
+        self._tail = SegmentTail(self.logs, cursor)
+        self.reader = self._new_reader(seed)
+
+    def _new_reader(self, seed: str) -> PaneReader:
+        profile = self.agent
+        gutter = Gutter.from_mapping(profile.screen) if profile and profile.screen else None
+        reader = PaneReader(*self._size, gutter, mode="screen" if gutter else "auto")
+        if seed.strip():
+            reader.seed(seed)
+        return reader
+
+    def _restart_reader(self) -> bool:
+        self.reader = self._new_reader(self.session.capture(self.pane))
+        return True
+
+    def _replay(self, committed: Cursor, sizes: list[tuple[str, int, int, int]]) -> None:
+        """Bring the emulator to where the last engine had it; what is found on the way was taken then."""
+        pending = sizes[1:]
+        end = (committed.segment, committed.offset)
+        for cursor, data in self._tail.read():
+            offset = cursor.offset - len(data)
+            while pending and pending[0][:2] <= (cursor.segment, offset):
+                self._size = pending.pop(0)[2:]
+                self.reader.resize(*self._size)
+            if (cursor.segment, cursor.offset) > end:
+                if cursor.segment == committed.segment and offset < committed.offset:
+                    self.reader.feed(data[: committed.offset - offset], f"{cursor.segment}:{offset}")
+                break
+            self.reader.feed(data, f"{cursor.segment}:{offset}")
+        self.reader.settle()
+        self._cursor = committed
+        self._tail.close()
+        self._tail = SegmentTail(self.logs, committed)
+
+    def _committed(self) -> Cursor:
+        value = self.journal.meta("cursor")
+        if isinstance(value, list):
+            return Cursor(str(value[0]), int(value[1]))
+        return Cursor("", 0)
+
+    def _note_size(self, cursor: Cursor) -> None:
+        self.journal.add_size(cursor.segment, cursor.offset, *self._size)
+
+    def _recognise(self, pid: int) -> bool:
+        self._recognised_at = time.monotonic()
+        processes = process.tree(pid)
+        profile = recognise(self._profiles, [entry.argv for entry in processes])
+        found: Running | None = None
+        if profile is not None:
+            owner = next((p for p in processes if recognise({profile.name: profile}, [p.argv])), processes[0])
+            found = Running(profile, owner.pid)
+        changed = found != self.running
+        if changed and found is not None and self.running is not None:
+            self.journal.set_meta("conversation", self.conversation + 1)
+        self.running = found
+        return changed

@@ -1,0 +1,184 @@
+"""One run put together: the journal, the primary, the crew and the columns of one session."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiorch import paths
+from aiorch.capture.directive import Sighting
+from aiorch.config import Config
+from aiorch.engine.columns import Columns
+from aiorch.engine.crew import Crew
+from aiorch.engine.intake import Intake
+from aiorch.engine.primary import Primary
+from aiorch.engine.requests import Requests
+from aiorch.errors import EngineError, TmuxError
+from aiorch.journal import ACTIVE, DirectiveRow, DirectiveState, Journal, Tag
+from aiorch.launch.exits import ExitWatcher
+from aiorch.launch.local import LocalLauncher
+from aiorch.paths import RunPaths
+from aiorch.tmux import quote
+from aiorch.tmux.control import ControlClient
+from aiorch.tmux.session import HOOK, Session
+from aiorch.ui.status import StatusStyle, status_text
+from aiorch.workers.profile import AgentProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run was started with; `agent` is what the user says runs in the primary, if anything."""
+
+    socket: str
+    session: str
+    pane: str
+    config: Config
+    profiles: dict[str, AgentProfile]
+    style: StatusStyle
+    agent: str | None = None
+
+
+class Run:
+    """Everything one engine works on; used on its thread only."""
+
+    def __init__(self, settings: Settings, root: Path, control: ControlClient, exits: ExitWatcher) -> None:
+        self.paths = RunPaths(root)
+        self.paths.create()
+        self.socket = settings.socket
+        self.over = False
+        self._settings = settings
+        self._exits = exits
+        self._shown = ""
+        self.journal = Journal(self.paths.journal)
+        self.session = Session(control, settings.session)
+        self.primary = Primary(
+            self.session, self.journal, self.paths.logs, settings.pane, settings.profiles, settings.agent
+        )
+        monitor = paths.own_command("--run", str(root), "monitor")
+        self.columns = Columns(self.session, self.journal, settings.pane, settings.config, monitor)
+        self.crew = Crew(
+            self.session, self.journal, LocalLauncher(self.paths.workers), self.primary, self.columns,
+            settings.config, settings.profiles, exits,
+        )  # fmt: skip
+        self.intake = Intake(self.journal, self.crew, self.primary, settings.config, settings.profiles)
+        self.requests = Requests(self)
+
+    def begin(self) -> None:
+        """Adopt the primary: open the pipe and the columns, and say that we listen."""
+        before = self.primary.open()
+        agent = self.primary.agent
+        self.columns.open(agent.name if agent else "")
+        words = agent.title if agent else "a program we do not know: its directives ask first"
+        with self.journal.transaction():
+            self.journal.add_event(Tag.LISTENING, f"pane {self.primary.pane}: {words}")
+            for sighting in before:
+                self.intake.take(sighting)
+        self._announce()
+
+    def resume(self) -> None:
+        """Take up the run where the last engine left it."""
+        self.primary.reopen()
+        self.journal.add_event(
+            Tag.LISTENING, f"pane {self.primary.pane}: again, after the engine was restarted"
+        )
+        self.crew.reconcile()
+        self._announce()
+
+    def read_log(self) -> None:
+        """Take what is new in the primary's log."""
+        if self.primary.follow_agent():
+            agent = self.primary.agent
+            self.journal.add_event(
+                Tag.LISTENING, f"pane {self.primary.pane}: {agent.title if agent else 'no agent'}"
+            )
+        segment = None
+        for cursor, sightings in self.primary.read():
+            with self.journal.transaction():
+                self._take(sightings)
+                self.primary.commit(cursor)
+            if segment not in (None, cursor.segment):
+                self.primary.drop_read_segments()
+            segment = cursor.segment
+
+    def settle(self) -> None:
+        """Take what counts only once the pane is silent."""
+        with self.journal.transaction():
+            self._take(self.primary.reader.settle())
+
+    def show(self) -> None:
+        """Bring the status text up to date, and log the number of workers when it changed."""
+        rows = self.journal.workers()
+        working = sum(row.state in ACTIVE for row in rows)
+        counted = f"{working} working of {len(rows)}"
+        if rows and counted != self.journal.meta("counted"):
+            self.journal.set_meta("counted", counted)
+            self.journal.add_event(Tag.WORKERS, counted)
+        text = status_text((row.state for row in rows), len(self.asking()), self._settings.style)
+        if text != self._shown and not self.over:
+            self._shown = text
+            self.session.show_status(text)
+
+    def asking(self) -> list[DirectiveRow]:
+        """Return the directives that wait for the user's answer."""
+        return self.journal.directives(DirectiveState.ASKING)
+
+    def tmux_changed(self, line: str | None) -> None:
+        """React to a notification: sizes may have changed, panes or the whole session may be gone."""
+        if line is None or line.startswith("%exit"):
+            raise TmuxError("the control client ended")
+        if not self.primary.follow_size() and not self.journal.meta("primary_gone"):
+            self.journal.set_meta("primary_gone", True)
+            self.journal.add_event(
+                Tag.ERROR, "the primary pane is gone: no directives can come from it; workers go on"
+            )
+
+    def stop(self) -> None:
+        """Stop all workers and put everything in tmux back as it was."""
+        self.journal.add_event(Tag.STOPPED, "by the user")
+        self.session.control.try_run("set-hook", "-u", "-t", self._settings.session, HOOK)
+        self.crew.stop()
+        self.primary.close()
+        self.columns.close()
+        for name in ("@aiorch_run", "@aiorch_engine", "@aiorch_client", "@aiorch_revive"):
+            self.session.control.try_run("set-option", "-u", "-t", self._settings.session, name)
+        self.session.clear_status()
+        self.journal.set_meta("stopped", time.time())
+        self.over = True
+
+    def close(self) -> None:
+        """Close files; tmux is left as it is."""
+        self.journal.close()
+
+    def _take(self, sightings: Iterable[Sighting]) -> None:
+        for sighting in sightings:
+            self.intake.take(sighting)
+
+    def _announce(self) -> None:
+        """Let tmux know this engine: keys find its run, and the loss of its control client starts another."""
+        session, control = self._settings.session, self.session.control
+        revive = quote.shell(paths.own_command("revive", "--socket", self.socket, "--session", session))
+        client = f"client-{control.pid}"
+        lost = (
+            f"if-shell -F '#{{==:#{{hook_client}},#{{@aiorch_client}}}}'"
+            f" {{ set-environment -h -t '{session}' AIORCH_STATUS ' aiorch: engine lost ' ;"
+            f" run-shell -b '#{{@aiorch_revive}}' }}"
+        )
+        control.batch(
+            [
+                ("set-option", "-t", session, "@aiorch_run", str(self.paths.root)),
+                ("set-option", "-t", session, "@aiorch_engine", str(os.getpid())),
+                ("set-option", "-t", session, "@aiorch_client", client),
+                ("set-option", "-t", session, "@aiorch_revive", revive),
+                ("set-hook", "-t", session, HOOK, lost),
+            ]
+        )
+
+
+def check_pane(session: Session, pane: str) -> None:
+    """Raise EngineError when the pane is one of ours: a worker cannot be a primary."""
+    info = session.pane(pane)
+    if info is not None and info.role in ("worker", "monitor", "placeholder"):
+        raise EngineError(f"pane {pane} is a {info.role} of a run and cannot be a primary")

@@ -1,0 +1,291 @@
+"""The run's SQLite file: the only place where state lives, written by the engine alone."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from aiorch.capture.directive import Directive, Rejected
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS directives (
+  number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, conversation INTEGER NOT NULL, source TEXT NOT NULL,
+  provenance TEXT NOT NULL, position TEXT NOT NULL, received_as TEXT NOT NULL, payload TEXT NOT NULL,
+  user_id TEXT, state TEXT NOT NULL,
+  reason TEXT NOT NULL DEFAULT '', plan TEXT NOT NULL DEFAULT '', created REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS workers (
+  number INTEGER PRIMARY KEY, directive INTEGER NOT NULL REFERENCES directives, name TEXT NOT NULL UNIQUE,
+  type TEXT NOT NULL, agent TEXT NOT NULL DEFAULT '', task TEXT NOT NULL, after TEXT NOT NULL DEFAULT '[]',
+  state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
+  attempt INTEGER NOT NULL DEFAULT 1, not_before REAL NOT NULL DEFAULT 0,
+  pane TEXT NOT NULL DEFAULT '', pid INTEGER NOT NULL DEFAULT 0, status INTEGER,
+  result TEXT NOT NULL DEFAULT '',   created REAL NOT NULL, started REAL, ended REAL);
+CREATE TABLE IF NOT EXISTS events (
+  number INTEGER PRIMARY KEY, time REAL NOT NULL, tag TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS sizes (
+  segment TEXT NOT NULL, offset INTEGER NOT NULL, cols INTEGER NOT NULL, rows INTEGER NOT NULL);
+"""
+
+
+class DirectiveState(StrEnum):
+    """What became of a directive."""
+
+    ASKING = "asking"
+    RUNNING = "running"
+    DONE = "done"
+    DECLINED = "declined"
+    REJECTED = "rejected"
+    IGNORED = "ignored"
+
+
+class WorkerState(StrEnum):
+    """Where a worker is in its life."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    WORKING = "working"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    KILLED = "killed"
+    LOST = "lost"
+
+
+ACTIVE = frozenset({WorkerState.STARTING, WorkerState.WORKING, WorkerState.WAITING})
+ENDED = frozenset({WorkerState.DONE, WorkerState.FAILED, WorkerState.KILLED, WorkerState.LOST})
+
+
+class Tag(StrEnum):
+    """The words that begin a line of the event log."""
+
+    LISTENING = "LISTENING"
+    RECEIVED = "RECEIVED"
+    ASKING = "ASKING"
+    SPAWNING = "SPAWNING"
+    SPAWNED = "SPAWNED"
+    QUEUED = "QUEUED"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    RETRYING = "RETRYING"
+    IGNORED = "IGNORED"
+    ERROR = "ERROR"
+    WORKERS = "WORKERS"
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the event log; `time` is seconds since the epoch."""
+
+    number: int
+    time: float
+    tag: Tag
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One worker as the journal has it; times are seconds since the epoch."""
+
+    number: int
+    directive: int
+    name: str
+    type: str
+    agent: str
+    task: str
+    after: tuple[str, ...]
+    state: WorkerState
+    reason: str
+    attempt: int
+    not_before: float
+    pane: str
+    pid: int
+    status: int | None
+    result: str
+    created: float
+    started: float | None
+    ended: float | None
+
+    @property
+    def action(self) -> str:
+        """Return the id of the present attempt, as it stands in tmux and in the run directory."""
+        return f"w{self.number}-{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectiveRow:
+    """One directive as the journal has it."""
+
+    number: int
+    source: str
+    position: str
+    received_as: str
+    payload: Mapping[str, object]
+    user_id: str | None
+    state: DirectiveState
+    reason: str
+    plan: str
+    created: float
+
+
+class Journal:
+    """Reads and writes one run's journal; only the engine opens it for writing."""
+
+    def __init__(self, path: Path, *, read_only: bool = False) -> None:
+        target = f"file:{_uri_path(path)}?mode=ro" if read_only else f"file:{_uri_path(path)}"
+        self._db = sqlite3.connect(target, uri=True, isolation_level=None, timeout=5)
+        self._db.row_factory = sqlite3.Row
+        if not read_only:
+            path.chmod(0o600)
+            # NORMAL loses nothing when the process dies; only a power cut may cost the last rows.
+            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit all writes inside together, or none when it raises; may be nested."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def set_meta(self, name: str, value: object) -> None:
+        """Remember one JSON value under a name."""
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
+
+    def meta(self, name: str) -> object:
+        """Return the JSON value under a name, None when there is none."""
+        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def add_event(self, tag: Tag, text: str) -> None:
+        """Append a line to the event log."""
+        self._db.execute("INSERT INTO events (time, tag, text) VALUES (?, ?, ?)", (time.time(), tag, text))
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Return the lines of the event log whose number is above `after`."""
+        rows = self._db.execute("SELECT * FROM events WHERE number > ? ORDER BY number", (after,))
+        return [Event(row["number"], row["time"], Tag(row["tag"]), row["text"]) for row in rows]
+
+    def add_directive(self, directive: Directive, conversation: int, user_id: str | None) -> int | None:
+        """Record a directive and return its number, or None when this very directive is there already."""
+        key = f"{conversation}:{directive.source}:{directive.key}"
+        return self._insert_directive(
+            key, conversation, directive.source, directive.provenance, directive.position,
+            directive.received_as, json.dumps(directive.payload), user_id, DirectiveState.ASKING, "",
+        )  # fmt: skip
+
+    def add_rejected(self, rejected: Rejected, conversation: int) -> int | None:
+        """Record text that is no directive and return its number, or None when it is there already."""
+        state = DirectiveState.REJECTED if rejected.is_error else DirectiveState.IGNORED
+        return self._insert_directive(
+            f"{conversation}:{rejected.source}:!{rejected.key}", conversation, rejected.source, "",
+            rejected.position, rejected.received_as, "{}", None, state, rejected.reason,
+        )  # fmt: skip
+
+    def _insert_directive(self, *values: object) -> int | None:
+        cursor = self._db.execute(
+            "INSERT OR IGNORE INTO directives"
+            " (key, conversation, source, provenance, position, received_as, payload, user_id, state, reason, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (*values, time.time()),
+        )
+        return cursor.lastrowid if cursor.rowcount else None
+
+    def set_directive(
+        self, number: int, state: DirectiveState, reason: str = "", plan: str | None = None
+    ) -> None:
+        """Record what became of a directive; `plan` is its JSON text once there is one."""
+        self._db.execute(
+            "UPDATE directives SET state = ?, reason = ?, plan = COALESCE(?, plan) WHERE number = ?",
+            (state, reason, plan, number),
+        )
+
+    def directives(self, state: DirectiveState | None = None) -> list[DirectiveRow]:
+        """Return the directives, oldest first, all or those in one state."""
+        rows = self._db.execute(
+            "SELECT * FROM directives WHERE ? IS NULL OR state = ? ORDER BY number", (state, state)
+        )
+        return [_directive_row(row) for row in rows]
+
+    def directive(self, number: int) -> DirectiveRow | None:
+        """Return one directive by number."""
+        row = self._db.execute("SELECT * FROM directives WHERE number = ?", (number,)).fetchone()
+        return None if row is None else _directive_row(row)
+
+    def same_id(self, conversation: int, user_id: str, before: int) -> DirectiveRow | None:
+        """Return the earlier directive of this conversation that was accepted under the same id."""
+        row = self._db.execute(
+            "SELECT * FROM directives WHERE conversation = ? AND user_id = ? AND number < ?"
+            " AND state NOT IN ('rejected', 'ignored') ORDER BY number LIMIT 1",
+            (conversation, user_id, before),
+        ).fetchone()
+        return None if row is None else _directive_row(row)
+
+    def add_worker(self, directive: int, name: str, type_: str, task: str, after: Sequence[str]) -> int:
+        """Record a worker as queued and return its number."""
+        cursor = self._db.execute(
+            "INSERT INTO workers (directive, name, type, task, after, state, created)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (directive, name, type_, task, json.dumps(list(after)), WorkerState.QUEUED, time.time()),
+        )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
+
+    def set_worker(self, number: int, **columns: object) -> None:
+        """Change columns of one worker."""
+        names = ", ".join(f"{name} = ?" for name in columns)
+        self._db.execute(f"UPDATE workers SET {names} WHERE number = ?", (*columns.values(), number))
+
+    def workers(self) -> list[WorkerRow]:
+        """Return all workers of the run, oldest first."""
+        return [_worker_row(row) for row in self._db.execute("SELECT * FROM workers ORDER BY number")]
+
+    def worker(self, number: int) -> WorkerRow:
+        """Return one worker by number."""
+        return _worker_row(self._db.execute("SELECT * FROM workers WHERE number = ?", (number,)).fetchone())
+
+    def names(self) -> set[str]:
+        """Return the names of all workers of the run."""
+        return {row[0] for row in self._db.execute("SELECT name FROM workers")}
+
+    def add_size(self, segment: str, offset: int, cols: int, rows: int) -> None:
+        """Record the size that the primary has from this point of its log on."""
+        self._db.execute("INSERT INTO sizes VALUES (?, ?, ?, ?)", (segment, offset, cols, rows))
+
+    def sizes(self) -> list[tuple[str, int, int, int]]:
+        """Return all recorded sizes as (segment, offset, cols, rows), oldest first."""
+        rows = self._db.execute("SELECT * FROM sizes ORDER BY segment, offset, rowid")
+        return [(row["segment"], row["offset"], row["cols"], row["rows"]) for row in rows]
+
+
+def _uri_path(path: Path) -> str:
+    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _worker_row(row: sqlite3.Row) -> WorkerRow:
+    values = dict(row)
+    values["after"] = tuple(json.loads(values["after"]))
+    values["state"] = WorkerState(values["state"])
+    return WorkerRow(**values)
+
+
+def _directive_row(row: sqlite3.Row) -> DirectiveRow:
+    names = ("number", "source", "position", "received_as", "user_id", "reason", "plan", "created")
+    values = {name: row[name] for name in names}
+    return DirectiveRow(payload=json.loads(row["payload"]), state=DirectiveState(row["state"]), **values)

@@ -1,0 +1,102 @@
+"""Workers on this machine: what goes into a worker's directory, and what its wrapper leaves there."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiorch import paths
+
+RESULT_LIMIT = 64 * 1024
+_SIMPLE = re.compile(r"[A-Za-z0-9_./:=,+-][A-Za-z0-9_./:=,@+-]{0,255}")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One attempt of a worker, ready to be placed; `action` names it in tmux and on disk."""
+
+    action: str
+    argv: Sequence[str]
+    stdin: str | None
+    cwd: str
+    environment: Mapping[str, str]
+
+
+class LocalLauncher:
+    """Starts workers in panes of this machine; `root` is the run's `workers` directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def directory(self, action: str) -> Path:
+        """Return the directory of one attempt."""
+        return self._root / action
+
+    def start(self, job: Job) -> tuple[list[str], dict[str, str]]:
+        """Write the attempt's files and return the pane's argv and environment.
+
+        Arguments that are more than a plain word go into files: neither a tmux command line nor
+        `#{pane_start_command}` ever holds a task.
+        """
+        directory = self.directory(job.action)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        if job.stdin is not None:
+            _write(directory / "stdin", job.stdin)
+        argv = ["/bin/sh", str(paths.script("worker.sh")), job.action, str(directory)]
+        for index, argument in enumerate(job.argv):
+            if _SIMPLE.fullmatch(argument):
+                argv.append(argument)
+            else:
+                _write(directory / f"arg.{index}", argument + "\n")
+                argv.append(f"@{index}")
+        environment = dict(job.environment)
+        environment["AIORCH_CWD"] = job.cwd
+        environment["AIORCH_RESULT"] = str(directory / "result")
+        return argv, environment
+
+    def attach(self, action: str) -> int | None:
+        """Return the pid of an attempt that was started, None when it never was."""
+        return _number(self.directory(action) / "start")
+
+    def poll(self, action: str) -> int | None:
+        """Return the exit status in the wrapper's record (128 + n after signal n), None without one."""
+        return _number(self.directory(action) / "exit")
+
+    def mark_labelled(self, action: str) -> None:
+        """Tell the wrapper that its pane will stay when it ends."""
+        (self.directory(action) / "labelled").touch()
+
+    def result(self, action: str) -> str:
+        """Return what the worker wrote as its result, at most RESULT_LIMIT bytes, or an empty text."""
+        try:
+            with (self.directory(action) / "result").open("rb") as file:
+                return file.read(RESULT_LIMIT).decode("utf-8", "replace").strip()
+        except OSError:
+            return ""
+
+    def cancel(self, pid: int, *, force: bool = False) -> None:
+        """End the process group of a worker's pane by TERM, or KILL; one that is gone is no error."""
+        if pid > 1:
+            try:
+                os.killpg(pid, signal.SIGKILL if force else signal.SIGTERM)
+            except (ProcessLookupError, PermissionError):
+                return
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.write(text)
+
+
+def _number(path: Path) -> int | None:
+    try:
+        text = path.read_text()
+    except OSError:
+        return None
+    # The newline says that the record is whole.
+    return int(text) if text.endswith("\n") and text.strip().isdigit() else None

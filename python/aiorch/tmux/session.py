@@ -1,0 +1,264 @@
+"""What we do to the user's session: open the columns, label panes, show the status, put it all back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from aiorch.errors import TmuxError
+from aiorch.tmux import layout
+from aiorch.tmux.control import ControlClient
+
+HOOK = "client-detached[4207]"
+STRIP_ROWS = 5
+_STATE_COLOURS = (
+    ("failed", "red"),
+    ("lost", "red"),
+    ("killed", "red"),
+    ("waiting", "yellow"),
+    ("done", "green"),
+)
+_TAB = "\t"
+
+
+@dataclass(frozen=True, slots=True)
+class PaneInfo:
+    """The few safe facts about a pane that we ask tmux for: ids, numbers, and options of our own."""
+
+    pane: str
+    pid: int
+    window: str
+    dead: bool
+    columns: int
+    rows: int
+    action: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedWindow:
+    """What a window was like before we came; empty option values mean "not set on this window"."""
+
+    window: str
+    layout: str
+    panes: int
+    border_status: str
+    border_format: str
+    size: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """One worker to place: its argv and the variables its pane gets."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a worker landed."""
+
+    pane: str
+    pid: int
+
+
+class Session:
+    """One tmux session seen through its control client; every method is one or two round trips."""
+
+    def __init__(self, control: ControlClient, session: str) -> None:
+        self.control = control
+        self.session = session
+
+    def panes(self) -> list[PaneInfo]:
+        """Return all panes of the session.
+
+        Titles, paths and commands are not asked for: programs in the panes write them.
+        """
+        fields = "pane_id pane_pid window_id pane_dead pane_width pane_height @aiorch_action @aiorch_role"
+        form = _TAB.join(f"#{{{name}}}" for name in fields.split())
+        rows = self.control.run("list-panes", "-s", "-t", self.session, "-F", form)
+        return [_pane_info(row) for row in rows]
+
+    def pane(self, pane: str) -> PaneInfo | None:
+        """Return one pane of the session, or None when it is gone."""
+        return next((info for info in self.panes() if info.pane == pane), None)
+
+    def layout_of(self, window: str) -> layout.Cell:
+        """Return the layout of a window."""
+        return layout.parse(self.control.run("display-message", "-p", "-t", window, "#{window_layout}")[0])
+
+    def save_window(self, pane: str) -> SavedWindow:
+        """Return what `restore_window` needs to put the pane's window back."""
+        form = _TAB.join(
+            ("#{window_id}", "#{window_layout}", "#{window_panes}", "#{window_width}x#{window_height}")
+        )
+        facts = self.control.run("display-message", "-p", "-t", pane, form)[0].split(_TAB)
+        window = facts[0]
+        local = [
+            self.control.run("show-options", "-wqv", "-t", window, name)
+            for name in ("pane-border-status", "pane-border-format")
+        ]
+        status, form = (lines[0] if lines else "" for lines in local)
+        return SavedWindow(window, facts[1], int(facts[2]), status, form, facts[3])
+
+    def restore_window(self, saved: SavedWindow) -> None:
+        """Put labels and layout of a window back; a layout that no longer fits the panes is left alone."""
+        for name, value in (
+            ("pane-border-status", saved.border_status),
+            ("pane-border-format", saved.border_format),
+        ):
+            self.set_window_option(saved.window, name, value or None)
+        self.set_window_option(saved.window, "@aiorch_border_format", None)
+        facts = self.control.try_run("display-message", "-p", "-t", saved.window, "#{window_panes}")
+        if facts == [str(saved.panes)]:
+            self.control.try_run("select-layout", "-t", saved.window, saved.layout)
+
+    def set_window_option(self, window: str, name: str, value: str | None) -> None:
+        """Set a window option, or unset it with None; a window that is gone is no error."""
+        argv = ("-wu", "-t", window, name) if value is None else ("-w", "-t", window, name, value)
+        self.control.try_run("set-option", *argv)
+
+    def show_labels(self, saved: SavedWindow) -> None:
+        """Show our labels in the borders of a window; other panes keep the text they had."""
+        form = border_format()
+        effective = self.control.run("show-options", "-wAv", "-t", saved.window, "pane-border-status")
+        user_form = self.control.run("show-options", "-wAv", "-t", saved.window, "pane-border-format")
+        others = user_form[0] if user_form and effective != ["off"] else ""
+        self.set_window_option(saved.window, "@aiorch_border_format", others)
+        self.set_window_option(saved.window, "pane-border-format", form)
+        if effective == ["off"]:
+            self.set_window_option(saved.window, "pane-border-status", "top")
+
+    def label(self, pane: str, **labels: str) -> None:
+        """Set our options (`name="x"` is `@aiorch_name`) on one pane; a pane that is gone is no error."""
+        self.try_batch([("set-option", "-pq", "-t", pane, f"@aiorch_{k}", v) for k, v in labels.items()])
+
+    def try_batch(self, commands: Sequence[Sequence[str]]) -> None:
+        """Run commands in one write; those that tmux refuses, for a pane that is gone, change nothing."""
+        with contextlib.suppress(TmuxError):
+            self.control.batch(commands)
+
+    def open_columns(
+        self,
+        primary: str,
+        size: tuple[int, int],
+        monitor: Sequence[str],
+        placeholder: Sequence[str],
+        min_columns: int,
+    ) -> tuple[str, str]:
+        """Open the orchestrator and the workers' column beside the primary and return both pane ids.
+
+        From `min_columns` columns on they are three thirds; below, the orchestrator is a strip along the
+        bottom and the workers get the right half. Focus stays where it is.
+        """
+        width, _ = size
+        third = (width - 2) // 3
+        split = ("split-window", "-d", "-P", "-F", "#{pane_id}")
+        if width >= min_columns:
+            right = self.control.run(*split, "-hf", "-l", str(2 * third + 1), "-t", primary, "--", *monitor)[
+                0
+            ]
+            crew = self.control.run(*split, "-h", "-l", str(third), "-t", right, "--", *placeholder)[0]
+            return right, crew
+        strip = self.control.run(*split, "-vf", "-l", str(STRIP_ROWS), "-t", primary, "--", *monitor)[0]
+        half = str((width - 1) // 2)
+        crew = self.control.run(*split, "-h", "-l", half, "-t", primary, "--", *placeholder)[0]
+        return strip, crew
+
+    def split_column(self, target: str, spawns: Sequence[Spawn]) -> list[Placed]:
+        """Start workers below `target` in one batch and return where, in the order of `spawns`.
+
+        Each split goes right below the target, so the last of them is started first.
+        """
+        commands = [
+            ("split-window", "-d", "-v", "-l", "1", *_spawn_args(spawn), "-t", target, "--", *spawn.argv)
+            for spawn in reversed(spawns)
+        ]
+        placed = [_placed(lines[0]) for lines in self.control.batch(commands)]
+        return list(reversed(placed))
+
+    def new_window(self, name: str, spawn: Spawn) -> Placed:
+        """Start a worker in a new window of the session, which is not made current."""
+        argv = ("new-window", "-d", "-n", name, *_spawn_args(spawn), "-t", f"{self.session}:", "--")
+        return _placed(self.control.run(*argv, *spawn.argv)[0])
+
+    def respawn(self, pane: str, spawn: Spawn) -> Placed:
+        """Start a worker again in the pane it had."""
+        environment = [f"-e{key}={value}" for key, value in spawn.environment.items()]
+        self.control.run("respawn-pane", "-k", *environment, "-t", pane, "--", *spawn.argv)
+        return _placed(self.control.run("display-message", "-p", "-t", pane, "#{pane_id} #{pane_pid}")[0])
+
+    def even_heights(self, window: str, panes: Iterable[str]) -> None:
+        """Divide the column that holds only `panes` evenly; a column that is gone is no error."""
+        root = self.layout_of(window)
+        even = layout.equal_heights(root, set(panes))
+        if even != root:
+            self.control.try_run("select-layout", "-t", window, layout.dump(even))
+
+    def kill_pane(self, pane: str) -> None:
+        """Close a pane; one that is gone is no error."""
+        self.control.try_run("kill-pane", "-t", pane)
+
+    def show_status(self, text: str) -> None:
+        """Show `text` where the user's status line has `#{AIORCH_STATUS}`: no process, no full redraw."""
+        clients = self.control.run(
+            "list-clients", "-t", self.session, "-F", "#{client_control_mode} #{client_name}"
+        )
+        commands: list[Sequence[str]] = [("set-environment", "-h", "-t", self.session, "AIORCH_STATUS", text)]
+        terminals = [row[2:] for row in clients if row.startswith("0 ")]
+        commands += [("refresh-client", "-S", "-t", name) for name in terminals]
+        try:
+            self.control.batch(commands)
+        except TmuxError:
+            # A client may leave between the two commands; the text is set all the same.
+            return
+
+    def clear_status(self) -> None:
+        """Remove the status text."""
+        self.show_status("")
+        self.control.try_run("set-environment", "-hu", "-t", self.session, "AIORCH_STATUS")
+
+    def capture(self, pane: str) -> str:
+        """Return what a pane shows now, one line a row, without trailing blanks."""
+        return "\n".join(self.control.run("capture-pane", "-p", "-t", pane))
+
+    def exit_status(self, pane: str) -> tuple[int | None, int | None]:
+        """Return (status, signal) of a dead pane as tmux knows them, None where it does not.
+
+        The server is sent SIGCHLD first: 3.2 to 3.5 built with utempter forget about half of all exits.
+        """
+        server = int(self.control.run("display-message", "-p", "#{pid}")[0])
+        os.kill(server, signal.SIGCHLD)
+        rows = self.control.try_run(
+            "display-message", "-p", "-t", pane, "#{pane_dead_status} #{pane_dead_signal}"
+        )
+        status, _, killed_by = (rows[0] if rows else " ").partition(" ")
+        return (int(status) if status else None, int(killed_by) if killed_by else None)
+
+
+def border_format() -> str:
+    """Return the `pane-border-format` that shows name, type and state of our panes."""
+    state = "#{@aiorch_state}"
+    for name, colour in _STATE_COLOURS:
+        state = f"#{{?#{{==:#{{@aiorch_state}},{name}}},#[fg={colour}]#{{@aiorch_state}},{state}}}"
+    ours = f"#[bold] #{{@aiorch_name}} #[nobold]#{{@aiorch_type}} {state} "
+    return f"#{{?#{{!=:#{{@aiorch_name}},}},{ours},#{{E:@aiorch_border_format}}}}"
+
+
+def _pane_info(row: str) -> PaneInfo:
+    pane, pid, window, dead, columns, rows, action, role = row.split(_TAB)
+    return PaneInfo(pane, int(pid), window, dead == "1", int(columns), int(rows), action, role)
+
+
+def _spawn_args(spawn: Spawn) -> tuple[str, ...]:
+    environment = [f"-e{key}={value}" for key, value in spawn.environment.items()]
+    return ("-P", "-F", "#{pane_id} #{pane_pid}", *environment)
+
+
+def _placed(row: str) -> Placed:
+    pane, _, pid = row.partition(" ")
+    return Placed(pane, int(pid))

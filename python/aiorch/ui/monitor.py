@@ -1,0 +1,80 @@
+"""The orchestrator's column: the event log with time and colour. It is a view; closing it stops nothing."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+
+from aiorch.journal import Event, Journal, Tag
+
+_COLOURS = {
+    Tag.LISTENING: "36",
+    Tag.RECEIVED: "1;35",
+    Tag.ASKING: "1;33",
+    Tag.SPAWNING: "34",
+    Tag.SPAWNED: "1;34",
+    Tag.QUEUED: "36",
+    Tag.DONE: "1;32",
+    Tag.FAILED: "1;31",
+    Tag.RETRYING: "33",
+    Tag.IGNORED: "2",
+    Tag.ERROR: "1;31",
+    Tag.WORKERS: "1",
+    Tag.STOPPED: "33",
+}
+
+
+def format_event(event: Event, *, color: bool) -> str:
+    """Return one line of the event log, `12:01:07 [SPAWNED] testing in pane %7` for instance."""
+    clock = time.strftime("%H:%M:%S", time.localtime(event.time))
+    if not color:
+        return f"{clock} [{event.tag}] {event.text}"
+    return f"\033[2m{clock}\033[0m \033[{_COLOURS[event.tag]}m[{event.tag}]\033[0m {event.text}"
+
+
+def use_color(env: Mapping[str, str] = os.environ) -> bool:
+    """Return whether colours are wanted: on a terminal, unless NO_COLOR is set."""
+    return sys.stdout.isatty() and not env.get("NO_COLOR")
+
+
+class _Wake(FileSystemEventHandler):
+    def __init__(self, wakes: queue.SimpleQueue[None]) -> None:
+        self._wakes = wakes
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in ("modified", "created", "moved"):
+            self._wakes.put(None)
+
+
+def follow(journal_path: Path, *, forever: bool = True) -> None:
+    """Print the event log, and what is added to it until interrupted."""
+    color = use_color()
+    wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
+    observer = Observer()
+    observer.schedule(_Wake(wakes), str(journal_path.parent), recursive=False)
+    observer.start()
+    journal = Journal(journal_path, read_only=True)
+    last = 0
+    try:
+        while True:
+            for event in journal.events(last):
+                last = event.number
+                print(format_event(event, color=color), flush=True)  # noqa: T201 - this is the view
+            if not forever:
+                return
+            wakes.get()
+            while not wakes.empty():
+                wakes.get()
+    except KeyboardInterrupt:
+        return
+    finally:
+        observer.stop()
+        observer.join()
+        journal.close()

@@ -1,0 +1,54 @@
+"""The table of workers, for people and for programs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Sequence
+
+from aiorch.journal import WorkerRow
+
+_HEAD = ("NAME", "TYPE", "STATE", "TRY", "TIME", "RESULT")
+
+
+def worker_record(row: WorkerRow) -> dict[str, object]:
+    """Return one worker as a JSON object; times are seconds since the epoch."""
+    return {
+        "name": row.name,
+        "type": row.type,
+        "agent": row.agent,
+        "state": str(row.state),
+        "reason": row.reason,
+        "attempt": row.attempt,
+        "pane": row.pane,
+        "status": row.status,
+        "result": row.result,
+        "task": row.task,
+        "created": row.created,
+        "started": row.started,
+        "ended": row.ended,
+    }
+
+
+def worker_table(rows: Sequence[WorkerRow], width: int | None = None) -> str:
+    """Return the workers as a table of at most `width` columns (the terminal's, when None)."""
+    lines = [_HEAD, *(_cells(row) for row in rows)]
+    sizes = [max(len(line[index]) for line in lines) for index in range(len(_HEAD) - 1)]
+    limit = width or shutil.get_terminal_size((100, 24)).columns
+    text = []
+    for line in lines:
+        start = "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=False))
+        text.append(f"{start}  {line[-1]}"[:limit].rstrip())
+    return "\n".join(text)
+
+
+def _cells(row: WorkerRow) -> tuple[str, ...]:
+    words = " ".join((row.result or row.reason).split())
+    return (row.name, row.type, str(row.state), str(row.attempt), _duration(row), words)
+
+
+def _duration(row: WorkerRow) -> str:
+    if row.started is None:
+        return "-"
+    seconds = int((row.ended or time.time()) - row.started)
+    return f"{seconds // 60}:{seconds % 60:02d}"
