@@ -61,9 +61,10 @@ def test_directive_is_whole_on_one_screen(size: tuple[int, int]) -> None:
 def test_tiny_and_odd_sizes_do_not_crash(size: tuple[int, int], tmp_path: Path) -> None:
     results = tmp_path / "results"
     results.write_text("api: done\n")
-    with lead("--results", str(results), size=(80, 24)) as client:
-        client.wait_for("Demo agent")
-        client.resize(*size) if size[0] > 1 else client.resize(2, size[1])
+    with lead("--go", str(tmp_path / "never"), "--results", str(results), size=(80, 24)) as client:
+        client.wait_for("type a task")
+        # The emulator cannot be one column wide.
+        client.resize(max(size[0], 2), size[1])
         client.send("what is this? 何ですか\r")
         client.resize(80, 24)
         client.wait_for(FINISHED)

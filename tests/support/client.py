@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -17,6 +18,8 @@ from typing import Self
 import avt
 
 PREFIX = "\x02"
+KEY_SECONDS = 0.005
+_KEYS = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z~]|O.|.)?|.", re.DOTALL)
 
 
 class Client:
@@ -68,8 +71,13 @@ class Client:
         os.close(self._fd)
 
     def send(self, keys: str) -> None:
-        """Type raw characters: `PREFIX + "O"`, `"\\r"`, `"\\x1b"`."""
-        os.write(self._fd, keys.encode())
+        """Type raw characters and escape sequences: `PREFIX + "O"`, `"\\r"`, `"\\x1b[A"`."""
+        for key in _KEYS.findall(keys):
+            os.write(self._fd, key.encode())
+            # tmux takes keys that come within 1 ms of each other for a paste and looks at no binding.
+            end = time.monotonic() + KEY_SECONDS
+            while (left := end - time.monotonic()) > 0:
+                self.pump(left)
 
     def resize(self, cols: int, rows: int) -> None:
         """Change the terminal's size, as a window manager would."""

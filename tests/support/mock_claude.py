@@ -123,9 +123,7 @@ class MockClaude:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: object, at: object) -> None:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

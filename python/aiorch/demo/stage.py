@@ -180,7 +180,7 @@ class Lead:
             self._go = None
             if not self._asked:
                 self._begin()
-        if self._results and self._next_step is None and self._results.exists():
+        if self._results and self._asked and self._next_step is None and self._results.exists():
             text = self._results.read_text(encoding="utf-8", errors="replace")
             self._results = None
             self._start(results(self._view, text))
