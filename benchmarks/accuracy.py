@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests")]
 
+from aiorch.capture.directive import Rejected  # noqa: E402
 from capture_corpus import Outcome, cases, judge_case, play  # noqa: E402
 
 AGENTS = ("claude", "codex", "gemini", "opencode", "qwen", "copilot", "aider", "plain")
@@ -23,10 +24,14 @@ def main() -> None:
         for case in cases(root, agent):
             if only and not any(word in f"{agent}/{case.name}" for word in only):
                 continue
-            outcome = judge_case(case, play(case)[0])
+            sightings = play(case)[0]
+            outcome = judge_case(case, sightings)
             total.add(outcome)
             if verbose and (outcome.missed or outcome.wrong or outcome.errors):
                 print(f"  {agent}/{case.name}: missed {outcome.missed} errors {outcome.errors}", *outcome.wrong)
+                for sighting in sightings:
+                    if isinstance(sighting, Rejected):
+                        print("     ", sighting.is_error, sighting.position, sighting.reason, repr(sighting.received_as))
         print(f"{agent:9}" + "".join(f"{getattr(total, name):>10}" for name in COLUMNS))
 
 

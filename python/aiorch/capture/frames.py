@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
@@ -18,6 +19,9 @@ SLICE = 1024
 
 Fixed places in the stream, not the ends of reads: the result doesn't depend on how bytes were cut.
 """
+
+# Replaced bytes, and emoji whose parts terminals and programs count differently.
+_UNSURE = re.compile("[\ufffd\ufe0f\u200d\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 
 MAX_REMEMBERED = 65536
 BEFORE_START = "before start"
@@ -78,6 +82,7 @@ class ScreenReader:
         if not self.wants_settle:
             return []
         self._unsettled = False
+        self._screen.flush()
         return self._scan(settled=True)
 
     def resize(self, cols: int, rows: int) -> None:
@@ -155,7 +160,7 @@ class ScreenReader:
         if hit.refusal:
             return Rejected(hit.refusal, Source.SCREEN, self._position, hit.text, key, is_error=False)
         provenance = "the assistant's text on the screen" if self._gutter else "the screen of an unknown program"
-        altered = not hit.explained or "�" in hit.text
+        altered = not hit.explained or bool(_UNSURE.search(hit.text))
         payload = hit.verdict.payload
         return Directive(payload, Source.SCREEN, provenance, self._position, hit.text, key, altered)
 
@@ -193,7 +198,7 @@ def _key(hit: Found) -> str | None:
     if isinstance(hit.verdict, Complete):
         key = content_key(hit.verdict.payload)
         return f"near:{key}" if hit.refusal else key
-    if hit.refusal or (isinstance(hit.verdict, Partial) and not hit.closed):
+    if hit.refusal or not hit.closed:
         return None
     squeezed = "".join(hit.text.split())
     return "bad:" + hashlib.sha256(squeezed.encode("utf-8", "replace")).hexdigest()[:24]

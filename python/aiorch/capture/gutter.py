@@ -16,8 +16,10 @@ class Gutter:
     `indent` is the column of its text; `user` and `tool` marks open rows of others; with `runs_on`
     the rows below them, at the answer's indent, are theirs too. `filled` says that user rows have a
     background colour. `right` columns at the right edge stay free, `scrollbar` lists the glyphs drawn
-    there. `break_after` are characters behind which a row may break without a blank, `wrap = "cut"` says that
-    rows break at any character. `numbered` says that lines of a code block carry numbers. `flat` is
+    there. `break_after` are characters behind which a row breaks without a blank, after those in `doubtful` both
+    happen. `sticky` says that the top row may repeat the user's words. `panel` says that a
+    panel of another background colour may stand at the right. `numbered` says that lines of a code block carry numbers, `reprints` that
+    unfinished copies of an answer stay behind in the history. `flat` is
     a second way of drawing, for rows left of the indent (a screen-reader mode).
     """
 
@@ -29,11 +31,14 @@ class Gutter:
     other: tuple[str, ...] = ()
     runs_on: bool = True
     filled: bool = False
+    sticky: bool = False
     right: int = 0
     scrollbar: str = ""
-    wrap: str = "word"
     break_after: str = ""
+    doubtful: str = ""
+    panel: bool = False
     numbered: bool = False
+    reprints: bool = False
     flat: Gutter | None = None
 
     @classmethod

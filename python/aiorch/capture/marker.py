@@ -74,7 +74,9 @@ def _examine(
         rest = block.text[block.verdict.end :]
         if rest.strip(" `\n"):
             refusal = "text follows it on its line"
-    closed = isinstance(block.verdict, Partial) and _is_closed(rows, block.last, base, style)
+    partial = isinstance(block.verdict, Partial)
+    whole = isinstance(block.verdict, Complete)
+    closed = not whole and _is_closed(rows, block.last, base, style, partial)
     shown = block.text[:_SHOWN]
     return Found(block.verdict, refusal, index, block.last, shown, block.explained, closed)
 
@@ -97,9 +99,11 @@ def _base(text: str, column: int, style: Gutter) -> int:
     return min(style.indent, column)
 
 
-def _clean(row: Row, cols: int, style: Gutter) -> str:
-    """Return a row's text without the scroll bar at its right edge."""
+def _clean(row: Row, cols: int, edge: int, style: Gutter) -> str:
+    """Return a row's text without a side panel and the scroll bar at its right edge."""
     text = row.text
+    if edge < cols:
+        text = row.until(edge)
     if style.scrollbar and text and text[-1] in style.scrollbar and width_of(text) >= cols - 2:
         return text[:-1].rstrip()
     return text
@@ -109,17 +113,18 @@ def _read(
     rows: Sequence[Row], index: int, column: int, base: int, cols: int, style: Gutter
 ) -> _Block | None:
     """Join the marker's row with those below until the object is complete or the block ends."""
-    head = _clean(rows[index], cols, style)
+    edge = rows[index].edge(column) if style.panel else cols
+    head = _clean(rows[index], cols, edge, style)
     text = head[column:]
     start = object_start(text, len(MARKER))
     if start < 0 and text.strip("` ") != MARKER:
         return None
-    wrap = Wrap(max(1, cols - base - style.right), style.break_after, style.wrap == "cut")
+    wrap = Wrap(max(1, edge - base - style.right), style.break_after, style.doubtful)
     last_piece = head[base:]
     last, explained = index, True
     verdict = _verdict(text)
     while isinstance(verdict, Partial) and last + 1 < len(rows) and last - index < MAX_ROWS:
-        piece = _continuation(_clean(rows[last + 1], cols, style), base, style)
+        piece = _continuation(_clean(rows[last + 1], cols, edge, style), base, style)
         if piece is None:
             break
         glue, sure = join(text[len(MARKER) :], last_piece, piece, wrap)
@@ -146,7 +151,7 @@ def _continuation(text: str, base: int, style: Gutter) -> str | None:
     margin = text[:base]
     if margin.strip() and not (style.numbered and margin.strip().isdigit()):
         return None
-    if any(text.startswith(mark) for mark in (*style.answer, *style.user, *style.tool)):
+    if _starts(text, (*style.answer, *style.user, *style.tool, *style.other)):
         return None
     piece = text[base:]
     return None if piece.startswith(MARKER) else piece
@@ -165,7 +170,7 @@ def _place(
     owner = _owner(rows, index, style, exact=not lead)
     if owner:
         return owner
-    if text.startswith(style.answer or "\0") or _may_stand_alone(rows, index, base, cols, style, finished):
+    if _starts(text, style.answer) or _may_stand_alone(rows, index, base, cols, style, finished):
         return ""
     return "it may be the middle of a sentence"
 
@@ -192,13 +197,15 @@ def _owner(rows: Sequence[Row], index: int, style: Gutter, exact: bool) -> str:
         text = rows[above].text
         if not text:
             continue
-        if any(text.startswith(mark) for mark in style.answer):
-            return ""
-        if any(text.startswith(mark) for mark in style.user) and (style.runs_on or above == index):
-            return "it stands in the user's own words"
-        if any(text.startswith(mark) for mark in style.tool) and (style.runs_on or above == index):
+        if _starts(text, style.tool) and (style.runs_on or above == index):
             return "it stands in a tool's output"
-        if style.other and any(text.startswith(mark) for mark in style.other):
+        if _starts(text, style.answer):
+            return ""
+        if style.sticky and above == 0:
+            break
+        if _starts(text, style.user) and (style.runs_on or above == index):
+            return "it stands in the user's own words"
+        if _starts(text, style.other) or (style.answer and _is_marked(text, style.indent)):
             return "it does not stand in the assistant's text"
     # The block's mark is above what is known: only text exactly at the answer's column is trusted.
     return "" if exact or not style.answer else "it does not stand in the assistant's text"
@@ -210,23 +217,44 @@ def _may_stand_alone(
     """Say whether the row above ended by itself, so that the marker begins a line of the text."""
     if index == 0 or finished == index - 1:
         return True
-    above = _clean(rows[index - 1], cols, style)
+    above = _clean(rows[index - 1], cols, cols, style)
     if not above.strip():
         return True
     return width_of(above) + 1 + len(MARKER) <= cols - style.right
 
 
-def _is_closed(rows: Sequence[Row], last: int, base: int, style: Gutter) -> bool:
-    """Say whether the assistant's text goes on below an unfinished object, so that it never completes."""
-    gap = False
-    for row in rows[last + 1 : last + 6]:
-        if not row.text:
+def _is_closed(rows: Sequence[Row], last: int, base: int, style: Gutter, partial: bool) -> bool:
+    """Say whether the conversation goes on below a broken object, so that it will not be completed.
+
+    One row at the answer's indent proves nothing: agents write hints of their own there.
+    """
+    if style.reprints and partial:
+        return False
+    gap, paragraphs = False, 0
+    for row in rows[last + 1 : last + 12]:
+        text = row.text
+        if not text:
             gap = True
-        elif any(row.text.startswith(mark) for mark in style.answer):
+        elif _starts(text, style.answer) or text[base:].startswith(MARKER):
             return True
-        else:
-            return gap and bool(style.answer) and not row.text[:base].strip() and not row.text[base:].startswith(" ")
+        elif _starts(text, style.user) and style.filled and row.filled(0):
+            return True
+        elif text[:base].strip() or text[base:].startswith(" ") or _starts(text, (*style.user, *style.other)):
+            return False
+        elif gap:
+            gap, paragraphs = False, paragraphs + 1
+            if paragraphs == 2:
+                return True
     return False
+
+
+def _is_marked(text: str, indent: int) -> bool:
+    """Say whether a row opens with some mark and a blank in the gutter, as blocks of all kinds do."""
+    return indent > 1 and bool(text[:indent].strip()) and text[indent - 1 : indent] == " "
+
+
+def _starts(text: str, marks: tuple[str, ...]) -> bool:
+    return bool(marks) and text.startswith(marks)
 
 
 __all__ = ["Broken", "Found", "find_markers"]

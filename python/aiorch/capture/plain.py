@@ -13,8 +13,9 @@ from aiorch.capture.lines import Hit, LineScanner, Locate, find_in_text, spoken_
 MAX_LINE = 4 * MAX_PAYLOAD + 65536
 """Bytes kept of one line; the rest of a longer line is dropped."""
 
-# Any run of five characters of the marker holds one of these whole, so styling inside it is no cover.
-TRACES = (b"[OR", b"CHE", b"STR", b"ATE")
+# Any run of five characters of the marker holds one of the first four whole; the last one is a letter of it that is
+# styled alone, as highlighters do (Aider in a fence).
+TRACES = (b"[OR", b"CHE", b"STR", b"ATE", b"mH\x1b")
 _TRACE = re.compile(b"|".join([*map(re.escape, TRACES), b"```", b"~~~"]))
 
 

@@ -14,7 +14,7 @@ class Wrap:
 
     width: int
     break_after: str = ""
-    cut: bool = False
+    doubtful: str = ""
 
 
 def join(text: str, last: str, following: str, wrap: Wrap) -> tuple[str, bool]:
@@ -24,18 +24,15 @@ def join(text: str, last: str, following: str, wrap: Wrap) -> tuple[str, bool]:
     the lower row's. Inside a JSON string a break stands for one blank, or for nothing where a long
     token was cut; elsewhere it is a line feed, since JSON does not care.
     """
-    if following.startswith(" ") and not wrap.cut:
+    if following.startswith(" "):
         return "", True
     if not in_string(text):
         # A number, `true` or a key cut in two is only possible where the row is full.
         return ("" if _is_cut(last, following, wrap) else "\n"), True
-    if wrap.cut:
-        missing = wrap.width - width_of(last)
-        return " " * max(0, missing), True
     if _is_cut(last, following, wrap) or _breaks_bare(last, following, wrap):
         return "", True
     fits = width_of(last) + 1 + width_of(_first_chunk(following, wrap)) <= wrap.width
-    return " ", not fits
+    return " ", not fits and last[-1:] not in wrap.doubtful
 
 
 def _is_cut(last: str, following: str, wrap: Wrap) -> bool:
@@ -43,8 +40,6 @@ def _is_cut(last: str, following: str, wrap: Wrap) -> bool:
     full = used == wrap.width or (used == wrap.width - 1 and width_of(following[:1]) == 2)
     if not full:
         return False
-    if wrap.cut:
-        return True
     token = width_of(last.rsplit(" ", 1)[-1]) + width_of(following.split(" ", 1)[0])
     return token > wrap.width
 
