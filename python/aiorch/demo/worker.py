@@ -172,7 +172,8 @@ def _attempt() -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Work on the task named by the arguments; the result goes to the file in `AIORCH_RESULT`."""
-    task = " ".join(argv).strip()
+    # A role's prompt stands before the task, in words of the engine.
+    task = " ".join(argv).rpartition("The task: ")[2].strip()
     if not task:
         sys.stderr.write("usage: worker TASK\n")
         return 2
