@@ -50,7 +50,7 @@ class Config:
     mode: str = "oneshot"
     approve: str = "auto"
     history_limit: int = 2000
-    min_rows: int = 8
+    min_rows: int = 5
     min_columns: int = 120
     rules: tuple[Rule, ...] = ()
     types: Mapping[str, UserType] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def load_config(path: Path | None) -> Config:
     reader = Reader(file, (), file.data)
     config = _config(reader, _rules(Reader(builtin, (), builtin.data)))
     reader.finish()
-    problems = file.problems + builtin.problems
+    problems = file.all_problems() + builtin.all_problems()
     if problems:
         raise ConfigError(problems)
     return config

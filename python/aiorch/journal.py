@@ -202,7 +202,8 @@ class Journal:
     def _insert_directive(self, *values: object) -> int | None:
         cursor = self._db.execute(
             "INSERT OR IGNORE INTO directives"
-            " (key, conversation, source, provenance, position, received_as, payload, user_id, state, reason, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " (key, conversation, source, provenance, position, received_as, payload, user_id,"
+            " state, reason, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*values, time.time()),
         )
         return cursor.lastrowid if cursor.rowcount else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from aiorch import paths
 from aiorch.config import Config
@@ -89,6 +89,8 @@ class Columns:
         for row, place in workers:
             for name, value in (
                 ("remain-on-exit", "on"),
+                # tmux's own note would push the first row of the worker's last screen away.
+                ("remain-on-exit-format", ""),
                 ("@aiorch_role", "worker"),
                 ("@aiorch_name", row.name),
                 ("@aiorch_type", row.type),
@@ -97,9 +99,6 @@ class Columns:
             ):
                 commands.append(("set-option", "-pq", "-t", place.pane, name, value))
         self._session.try_batch(commands)
-        holder = self._find("placeholder")
-        if holder is not None:
-            self._session.kill_pane(holder.pane)
         self.even()
 
     def show_state(self, row: WorkerRow, state: str) -> None:
@@ -145,8 +144,8 @@ class Columns:
             placed.append(first)
             more = self._session.panes()
             window = next(info.window for info in more if info.pane == first.pane)
-            column = [info for info in more if info.window == window]
-            placed += self._fill_column(window, column, spawns[len(placed) :], taken=1)
+            mine = [replace(info, role="worker") for info in more if info.window == window]
+            placed += self._fill(window, mine, spawns[len(placed) :])
         return placed
 
     def _new_column(self) -> PaneInfo:
@@ -159,19 +158,26 @@ class Columns:
         return info
 
     def _fill(self, window: str, panes: Sequence[PaneInfo], spawns: Sequence[Spawn]) -> list[Placed]:
-        column = [info for info in panes if info.window == window and info.role in _CREW]
-        return self._fill_column(window, column, spawns, taken=sum(info.role == "worker" for info in column))
+        """Start as many workers as the window's column takes and return where.
 
-    def _fill_column(
-        self, window: str, column: Sequence[PaneInfo], spawns: Sequence[Spawn], taken: int
-    ) -> list[Placed]:
-        root = self._session.layout_of(window)
-        cell = layout.column_of(root, {info.pane for info in column})
-        height = cell.height if cell else sum(info.rows for info in column)
-        room = layout.capacity(height, self._config.min_rows) - taken
-        if room <= 0 or not spawns:
+        The first takes the place of the placeholder; all get their final height at once, so that no
+        program starts in a pane that is about to change.
+        """
+        column = [info for info in panes if info.window == window and info.role in _CREW]
+        cell = layout.column_of(self._session.layout_of(window), {info.pane for info in column})
+        if cell is None:
             return []
-        target = max(reversed(column), key=lambda info: info.rows)
-        # Each split takes one row and a border from its target, which needs one row for itself.
-        batch = spawns[: min(room, (target.rows - 1) // 2)]
-        return self._session.split_column(target.pane, batch)
+        height = {info.pane: info.rows for info in column}
+        order = [pane for pane in cell.panes() if pane in height]
+        holders = [info.pane for info in column if info.role == "placeholder" and info.pane in order][:1]
+        room = layout.capacity(cell.height, self._config.min_rows) - len(order) + len(holders)
+        batch = spawns[: max(0, room)]
+        if not batch:
+            return []
+        fresh = batch[1:] if holders else batch
+        shares = layout.shares(cell.height, len(order) + len(fresh))
+        self._session.set_heights(dict(zip(order[:-1], shares, strict=False)))
+        placed = self._session.split_column(order[-1], fresh, shares[len(order) :]) if fresh else []
+        if holders:
+            placed.insert(0, self._session.respawn(holders[0], batch[0]))
+        return placed

@@ -274,11 +274,10 @@ class Crew:
 
     def _last_words(self, row: WorkerRow) -> str:
         try:
-            lines = [line.strip() for line in self._session.capture(row.pane).splitlines()]
+            lines = [line.strip() for line in self._session.last_picture(row.pane).splitlines()]
         except TmuxError:
             return ""
-        # tmux itself writes "Pane is dead" on the last row of a pane that stays.
-        words = [line for line in lines if line and not line.startswith("Pane is dead")]
+        words = [line for line in lines if line]
         return words[-1][:SUMMARY_LENGTH] if words else ""
 
     def _note_failure(self, row: WorkerRow, status: int | None, reason: str) -> None:

@@ -54,6 +54,7 @@ class Run:
         self._shown = ""
         self.journal = Journal(self.paths.journal)
         self.session = Session(control, settings.session)
+        self.session.history_limit = settings.config.history_limit
         self.primary = Primary(
             self.session, self.journal, self.paths.logs, settings.pane, settings.profiles, settings.agent
         )

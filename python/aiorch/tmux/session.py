@@ -22,6 +22,7 @@ _STATE_COLOURS = (
     ("done", "green"),
 )
 _TAB = "\t"
+_MAX_LOOKS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,8 @@ class Session:
     def __init__(self, control: ControlClient, session: str) -> None:
         self.control = control
         self.session = session
+        self.history_limit = 2000
+        self._user_history: list[str] | None = None
 
     def panes(self) -> list[PaneInfo]:
         """Return all panes of the session.
@@ -156,12 +159,12 @@ class Session:
         bottom and the workers get the right half. Focus stays where it is.
         """
         width, _ = size
-        third = (width - 2) // 3
+        _, second, third = layout.shares(width, 3)
         split = ("split-window", "-d", "-P", "-F", "#{pane_id}")
         if width >= min_columns:
-            right = self.control.run(*split, "-hf", "-l", str(2 * third + 1), "-t", primary, "--", *monitor)[
-                0
-            ]
+            right = self.control.run(
+                *split, "-hf", "-l", str(second + 1 + third), "-t", primary, "--", *monitor
+            )[0]
             crew = self.control.run(*split, "-h", "-l", str(third), "-t", right, "--", *placeholder)[0]
             return right, crew
         strip = self.control.run(*split, "-vf", "-l", str(STRIP_ROWS), "-t", primary, "--", *monitor)[0]
@@ -169,22 +172,47 @@ class Session:
         crew = self.control.run(*split, "-h", "-l", half, "-t", primary, "--", *placeholder)[0]
         return strip, crew
 
-    def split_column(self, target: str, spawns: Sequence[Spawn]) -> list[Placed]:
-        """Start workers below `target` in one batch and return where, in the order of `spawns`.
+    def split_column(self, target: str, spawns: Sequence[Spawn], heights: Sequence[int]) -> list[Placed]:
+        """Start workers below `target`, each with its final height in rows, in one batch.
 
-        Each split goes right below the target, so the last of them is started first.
+        Returns where they are, in the order of `spawns`. Each split goes right below the target, so the
+        last of them is started first.
         """
         commands = [
-            ("split-window", "-d", "-v", "-l", "1", *_spawn_args(spawn), "-t", target, "--", *spawn.argv)
-            for spawn in reversed(spawns)
+            (
+                "split-window",
+                "-d",
+                "-v",
+                "-l",
+                str(rows),
+                *_spawn_args(spawn),
+                "-t",
+                target,
+                "--",
+                *spawn.argv,
+            )
+            for spawn, rows in zip(reversed(spawns), reversed(heights), strict=True)
         ]
-        placed = [_placed(lines[0]) for lines in self.control.batch(commands)]
-        return list(reversed(placed))
+        return list(reversed(self._place(commands)))
+
+    def set_heights(self, heights: Mapping[str, int]) -> None:
+        """Give panes of one column their heights in rows, top to bottom; the next pane takes the rest."""
+        self.try_batch([("resize-pane", "-t", pane, "-y", str(rows)) for pane, rows in heights.items()])
 
     def new_window(self, name: str, spawn: Spawn) -> Placed:
         """Start a worker in a new window of the session, which is not made current."""
         argv = ("new-window", "-d", "-n", name, *_spawn_args(spawn), "-t", f"{self.session}:", "--")
-        return _placed(self.control.run(*argv, *spawn.argv)[0])
+        return self._place([(*argv, *spawn.argv)])[0]
+
+    def _place(self, commands: Sequence[Sequence[str]]) -> list[Placed]:
+        """Run commands that make panes, which get the workers' history limit; others keep the user's."""
+        # The limit is read when a pane is made. Forks of the tmux server cost more as its history grows.
+        if self._user_history is None:
+            self._user_history = self.control.run("show-options", "-qv", "-t", self.session, "history-limit")
+        limit = ("set-option", "-t", self.session, "history-limit")
+        back = (*limit, self._user_history[0]) if self._user_history else ("set-option", "-u", *limit[1:])
+        replies = self.control.batch([(*limit, str(self.history_limit)), *commands, back])
+        return [_placed(lines[0]) for lines in replies[1:-1]]
 
     def respawn(self, pane: str, spawn: Spawn) -> Placed:
         """Start a worker again in the pane it had."""
@@ -225,6 +253,18 @@ class Session:
     def capture(self, pane: str) -> str:
         """Return what a pane shows now, one line a row, without trailing blanks."""
         return "\n".join(self.control.run("capture-pane", "-p", "-t", pane))
+
+    def last_picture(self, pane: str) -> str:
+        """Return what a pane shows once all that its process wrote has been drawn.
+
+        A process can be gone before tmux has read its last words; each round trip lets the server read on.
+        """
+        shown, before = self.capture(pane), ""
+        for _ in range(_MAX_LOOKS):
+            if shown == before and shown.strip():
+                break
+            before, shown = shown, self.capture(pane)
+        return shown
 
     def exit_status(self, pane: str) -> tuple[int | None, int | None]:
         """Return (status, signal) of a dead pane as tmux knows them, None where it does not.

@@ -1,0 +1,211 @@
+"""One private tmux server, home and run for an end-to-end test of the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from aiorch.journal import Event, Journal, WorkerRow
+
+REPO = Path(__file__).resolve().parents[2]
+SECONDS = 15.0
+# A worker that needs no agent: it prints its task as it came and ends.
+ECHO = '[types.echo]\ncommand = ["printf", "%s\\\\n", "{task}"]\n'
+# A worker whose task says how it goes on: `sleep 60`, `exit 2`. The user's own type, so it may be a shell.
+STEP = '[types.step]\ncommand = ["sh", "-c", "{task}"]\n'
+
+T = TypeVar("T")
+
+
+def until(found: Callable[[], T], what: str, seconds: float = SECONDS) -> T:
+    """Return the first true value; raises AssertionError naming `what` after the time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = found()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        time.sleep(0.02)
+
+
+class Lab:
+    """A tmux server whose first session `m` has one pane that runs `primary`; a context manager."""
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        size: tuple[int, int] = (160, 44),
+        primary: Sequence[str] = ("sh",),
+        project: str = "project",
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.root, self.home, self.socket = root, root / "home", root / "tmux.sock"
+        self.project = root / project
+        self._size, self._primary = size, primary
+        for path in (self.home, self.project):
+            path.mkdir(parents=True)
+        self.env = {
+            "HOME": str(self.home),
+            "PATH": f"{root / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "LANG": "C.UTF-8",
+            "TERM": "xterm-256color",
+            "PS1": "$ ",
+            **(env or {}),
+        }
+
+    def __enter__(self) -> Self:
+        cols, rows = self._size
+        self.tmux("set-option", "-g", "default-shell", "/bin/sh", ";", "new-session", "-d", "-s", "m",
+                  "-x", str(cols), "-y", str(rows), "--", *self._primary)  # fmt: skip
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._tell()
+        pids = self.engine_pids()
+        subprocess.run(self._argv("kill-server"), env=self.env, capture_output=True, check=False)
+        until(lambda: not any(alive(pid) for pid in pids), "the engine ends with its server")
+
+    def tmux(self, *argv: str) -> str:
+        done = subprocess.run(
+            self._argv(*argv), env=self.env, cwd=self.project, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"tmux {argv}: {done.stderr}"
+        return done.stdout.rstrip("\n")
+
+    def aiorch(
+        self, *argv: str, check: bool = True, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-E", "-s", str(REPO / "python"), "--socket", str(self.socket)]
+        command += [] if argv[0] == "up" else ["--session", "m"]
+        done = subprocess.run(
+            [*command, *argv], env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True,
+            text=True, cwd=self.project, check=False, timeout=60,
+        )  # fmt: skip
+        assert not check or done.returncode == 0, (
+            f"aiorch {argv}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done
+
+    def configure(self, text: str) -> None:
+        folder = self.home / ".config" / "aiorch"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.toml").write_text(text)
+
+    def start(self, config: str = STEP, *argv: str) -> None:
+        self.configure(config)
+        self.aiorch("start", "--pane", "%0", *argv)
+
+    def type(self, text: str) -> None:
+        """Type a line into the primary."""
+        self.tmux("send-keys", "-t", "%0", "-l", text)
+        self.tmux("send-keys", "-t", "%0", "Enter")
+
+    def say(self, payload: object) -> None:
+        """Let the primary's shell print a directive on a line of its own."""
+        self.say_line(f"[ORCHESTRATE] {payload if isinstance(payload, str) else json.dumps(payload)}")
+
+    def say_line(self, text: str) -> None:
+        path = self.root / "said"
+        path.write_text(text + "\n")
+        self.type(f"cat {path}")
+
+    def delegate(self, *workers: tuple[str, str] | dict[str, Any], id: str | None = None) -> None:
+        """Ask for workers of type `step` by the command line, which needs no approval."""
+        specs = [w if isinstance(w, dict) else {"name": w[0], "type": "step", "task": w[1]} for w in workers]
+        argv = ["run", "do it", "--workers", json.dumps(specs)]
+        self.aiorch(*argv, *(["--id", id] if id else []))
+
+    @property
+    def run(self) -> Path:
+        return Path(self.tmux("show-options", "-v", "-t", "m", "@aiorch_run"))
+
+    def journal(self) -> Journal:
+        return Journal(self._newest() / "journal.db", read_only=True)
+
+    def workers(self) -> dict[str, WorkerRow]:
+        journal = self.journal()
+        rows = {row.name: row for row in journal.workers()}
+        journal.close()
+        return rows
+
+    def events(self) -> list[Event]:
+        journal = self.journal()
+        events = journal.events()
+        journal.close()
+        return events
+
+    def told(self, tag: str, text: str = "") -> bool:
+        return any(event.tag == tag and text in event.text for event in self.events())
+
+    def wait_told(self, tag: str, text: str = "") -> None:
+        until(lambda: self.told(tag, text), f"[{tag}] {text}")
+
+    def wait_state(self, **states: str) -> None:
+        """Wait until workers, by name (`_` for `-`), are in these states."""
+        wanted = {name.replace("_", "-"): state for name, state in states.items()}
+        until(
+            lambda: (
+                {name: str(row.state) for name, row in self.workers().items() if name in wanted} == wanted
+            ),
+            f"{wanted}",
+        )
+
+    def panes(self, *fields: str) -> list[list[str]]:
+        form = "\t".join(f"#{{{name}}}" for name in fields)
+        return [row.split("\t") for row in self.tmux("list-panes", "-s", "-t", "m", "-F", form).split("\n")]
+
+    def engine_pids(self) -> list[int]:
+        done = subprocess.run(
+            self._argv("show-options", "-qv", "-t", "m", "@aiorch_engine"),
+            env=self.env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return [int(done.stdout)] if done.stdout.strip().isdigit() else []
+
+    def kill_engine(self) -> int:
+        (pid,) = self.engine_pids()
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: not alive(pid), "the engine is dead")
+        return pid
+
+    def put_program(self, name: str, text: str) -> Path:
+        """Put an executable script on the PATH of everything in the lab."""
+        path = self.root / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+        return path
+
+    def _newest(self) -> Path:
+        return max((self.home / ".local/state/aiorch/runs").iterdir())
+
+    def _argv(self, *argv: str) -> list[str]:
+        return [shutil.which("tmux") or "tmux", "-u", "-f", "/dev/null", "-S", str(self.socket), *argv]
+
+    def _tell(self) -> None:
+        """Print what a failed test needs to be understood."""
+        for path in (self.home / ".local/state/aiorch/runs").glob("*"):
+            print(f"--- {path.name}\n" + (path / "engine.log").read_text())
+            journal = Journal(path / "journal.db", read_only=True)
+            print("\n".join(f"[{event.tag}] {event.text}" for event in journal.events()))
+
+
+def alive(pid: int) -> bool:
+    """Return whether a process runs; a zombie does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
