@@ -37,7 +37,8 @@ def key_lines(text: str) -> dict[KeyPath, int]:
             header = _HEADER.match(line)
             if header:
                 table = _table_path(header, counts)
-                lines.setdefault(table, number)
+                for end in range(1, len(table) + 1):
+                    lines.setdefault(table[:end], number)
                 continue
             key = _KEY.match(line)
             if key:
@@ -100,12 +101,24 @@ class TomlFile:
     data: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     lines: dict[KeyPath, int] = field(default_factory=dict)
+    _found: list[tuple[int, str]] = field(default_factory=list)
+    _wrong: set[KeyPath] = field(default_factory=set)
 
     def problem(self, path: KeyPath, message: str) -> None:
-        """Note a mistake at a key, with the line of the key or of the table around it."""
+        """Note a mistake at a key, with the line of the key or of the table around it.
+
+        Only the first one at a key counts, and none inside of a table that is wrong itself.
+        """
+        if any(path[:end] in self._wrong for end in range(1, len(path) + 1)):
+            return
+        self._wrong.add(path)
         known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.lines), ())
         line = self.lines.get(known, 1)
-        self.problems.append(f"{self.name}:{line}: {dotted(path)}: {message}")
+        self._found.append((line, f"{self.name}:{line}: {dotted(path)}: {message}"))
+
+    def all_problems(self) -> list[str]:
+        """Return the mistakes in the order of the file."""
+        return self.problems + [text for _, text in sorted(self._found, key=lambda found: found[0])]
 
 
 def dotted(path: KeyPath) -> str:

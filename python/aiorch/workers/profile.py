@@ -35,7 +35,8 @@ ROLES: Mapping[str, str | None] = {
 _BUILTIN = Path(__file__).with_name("profiles")
 _PLACEHOLDER = re.compile(r"\{(agent|task|file|python|plugin)\}")
 _INTERPRETER = re.compile(r"(node|nodejs|bun|deno|python[0-9.]*|pypy[0-9.]*|sh|bash|dash|zsh|uv|npx)")
-# Text that starts so would be an option, or a command of the agent itself.
+# Text that starts so would be an option, or a command of the agent itself; one word alone may be the name
+# of a subcommand (`claude update`, `codex exec review`).
 _TAKEN_STARTS = ("-", "/", "@", "!", "#", "$", "&")
 
 
@@ -129,7 +130,9 @@ def command(
     values = {"agent": _program(profile), "task": text, "file": file or ""}
     argv: list[str] = []
     for word in launch.argv:
-        argv += launch.permission.get(permission, ()) if word == "{permission}" else [_fill(word, values)]
+        # A level may hold `{agent}` too: OpenCode takes its permissions from the environment.
+        words = launch.permission.get(permission, ()) if word == "{permission}" else (word,)
+        argv += [_fill(part, values) for part in words]
     return argv, text if launch.task_via == "stdin" else None
 
 
@@ -142,7 +145,8 @@ def task_text(profile: AgentProfile, task: str, role: str | None) -> str:
         return task
     if role:
         return f"{role}\n\nThe task: {task}"
-    return f"The task: {task}" if task.lstrip().startswith(_TAKEN_STARTS) else task
+    is_unclear = task.lstrip().startswith(_TAKEN_STARTS) or len(task.split()) == 1
+    return f"The task: {task}" if is_unclear else task
 
 
 def lead_command(profile: AgentProfile) -> list[str]:
@@ -321,7 +325,7 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
     if not profile.oneshot.argv and file.data:
         reader.problem("oneshot", "is needed, with an argv")
     reader.finish()
-    problems += file.problems + (screen.problems if screen else [])
+    problems += file.all_problems() + (screen.all_problems() if screen else [])
     return profile
 
 
