@@ -145,6 +145,11 @@ BAD = [
         '[[rules]]\nname = "a"\nmatch = ["c"]\n[[rules]]\nname = "a"\nmatch = ["c"]',
         "5: rules[1].name: two rules are called a",
     ),
+    Bad(
+        "rule-shell",
+        '[[rules]]\nname = "a"\nmatch = ["c"]\ntype = "shell"\ntask = "make {task}"',
+        "4: rules[0].type: a rule cannot have type shell",
+    ),
     Bad("type-key", "[types.x]\ncmd = []", "2: types.x.cmd: unknown key; did you mean command?"),
     Bad("type-no-task", '[types.x]\ncommand = ["make"]', '2: types.x.command: needs "{task}"'),
     Bad(

@@ -145,6 +145,13 @@ def test_unknown_type_is_refused_with_the_nearest_one() -> None:
         plan("T", {"name": "a", "type": "zzzzzz"})
 
 
+def test_host_that_is_not_set_up_is_refused_and_not_replaced_by_this_one() -> None:
+    request = parse_request({"task": "T", "workers": [{"name": "a", "host": "gpu1"}]})
+    with pytest.raises(DirectiveError, match='wants the host "gpu1", which is not set up'):
+        make_plan(request, RULES, TYPES, "auto")
+    assert make_plan(request, RULES, TYPES, "auto", ["gpu1"]).workers[0].host == "gpu1"
+
+
 def test_order_is_checked() -> None:
     with pytest.raises(DirectiveError, match="circle"):
         plan("T", {"name": "a", "after": "b"}, {"name": "b", "after": "a"})

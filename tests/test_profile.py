@@ -280,6 +280,14 @@ class TestResolveType:
         assert resolve_type("codex", PROFILES, Config(default_type="claude"), path)[0].name == "codex"
         assert resolve_type("shell", PROFILES, Config(), path)[0].program == f"{path}/sh"
 
+    @pytest.mark.parametrize("kind", ["simple", "auto", "mine", "review"])
+    def test_nothing_but_the_type_shell_itself_becomes_a_shell(self, kind: str, path: str) -> None:
+        types = {"mine": UserType("mine", agent="shell"), "review": UserType("review", prompt="p")}
+        config = Config(default_type="shell", types=types)
+        with pytest.raises(ConfigError, match="must be named by the worker itself"):
+            resolve_type(kind, PROFILES, config, path)
+        assert len(check_types(PROFILES, config)) == 2
+
     def test_named_agent_that_is_missing_says_how_to_get_it(self, path: str) -> None:
         with pytest.raises(
             AgentMissingError, match=r"Gemini CLI was not found.*npm install -g @google/gemini-cli"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiorch.errors import ConfigError
-from aiorch.plan.rules import Rule
+from aiorch.plan.rules import SHELL, Rule
 from aiorch.plan.schema import clean_name
 from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.trust import Demand, Speaker, Verdict
@@ -119,6 +119,9 @@ def _rules(reader: Reader) -> tuple[Rule, ...]:
         item.finish()
         if not rule.name or clean_name(rule.name) != rule.name:
             item.problem("name", "is needed, of 1 to 40 letters, digits and . _ -")
+        if rule.type == SHELL:
+            # The task comes from the screen of a program: a shell would run whatever it says.
+            item.problem("type", "a rule cannot have type shell; make a type with a command")
         if rule.name in rules:
             item.problem("name", f"two rules are called {rule.name}")
         if not rule.match and not rule.joins:

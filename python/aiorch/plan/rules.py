@@ -49,13 +49,17 @@ def matches(rule: Rule, text: str) -> bool:
 
 
 def make_plan(
-    request: Request, rules: Sequence[Rule], known_types: Collection[str], default_type: str
+    request: Request,
+    rules: Sequence[Rule],
+    known_types: Collection[str],
+    default_type: str,
+    known_hosts: Collection[str] = (),
 ) -> Plan:
     """Return the plan of a request: the lead's workers when it named them, else what the rules say.
 
     Workers that the lead named without a type get the rule of that name, or the type of that name, or
-    `default_type`. Raises DirectiveError for an unknown type or a bad order, and ValueError when
-    the request still has to be read from its file.
+    `default_type`. Raises DirectiveError for an unknown type or host or a bad order, and ValueError
+    when the request still has to be read from its file.
     """
     if request.file is not None:
         raise ValueError("read the request's file first")
@@ -66,6 +70,9 @@ def make_plan(
         workers = [_filled(w, request.task, rules, known_types, default_type, alone) for w in request.workers]
     for worker in workers:
         _check_type(worker, known_types, default_type)
+        if worker.host is not None and worker.host not in known_hosts:
+            # Never here instead: what is meant for another machine may do harm on this one.
+            raise DirectiveError(f'worker {worker.name} wants the host "{worker.host}", which is not set up')
     graph.validate(workers)
     return Plan(request, tuple(workers))
 

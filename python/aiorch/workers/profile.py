@@ -12,10 +12,13 @@ from typing import Any
 from aiorch import paths
 from aiorch.config import PERMISSIONS, TASK_VIA, Config, UserType
 from aiorch.errors import AgentMissingError, ConfigError, ProfileError
+from aiorch.plan.rules import SHELL
 from aiorch.toml_file import Reader, read_toml
 from aiorch.workers.executable import find_executable
 
 AUTO = "auto"
+# Tasks are written for agents, and by strangers: only a worker of type shell has one that is a command.
+_NO_SHELL = "the type shell must be named by the worker itself; for a program of your own use a command"
 # No claude-flow release is known that runs these roles (3.43 prints usage and exits 0, 2.7.47 hides
 # failures), so they are words in front of the task of the default agent.
 ROLES: Mapping[str, str | None] = {
@@ -186,7 +189,7 @@ def known_types(profiles: Mapping[str, AgentProfile], config: Config) -> list[st
 
 def builtin_agents(profiles: Mapping[str, AgentProfile]) -> list[str]:
     """Return the agents that are ours and no shell: the trust table treats the others as the user's own."""
-    return [p.name for p in profiles.values() if p.builtin and not p.raw and p.name != "shell"]
+    return [p.name for p in profiles.values() if p.builtin and p.name != SHELL]
 
 
 def resolve_type(
@@ -217,9 +220,13 @@ def check_types(profiles: Mapping[str, AgentProfile], config: Config) -> list[st
     problems = []
     if config.default_type not in known:
         problems.append(f'default_type: unknown type "{config.default_type}"')
+    if config.default_type == SHELL:
+        problems.append(f"default_type: {_NO_SHELL}")
     problems += [f'rules: {r.name}: unknown type "{r.type}"' for r in config.rules if r.type not in known]
     for own in config.types.values():
-        if own.agent and own.agent not in profiles:
+        if own.agent == SHELL:
+            problems.append(f"types.{own.name}.agent: {_NO_SHELL}")
+        elif own.agent and own.agent not in profiles:
             problems.append(f'types.{own.name}.agent: unknown agent "{own.agent}"')
         if (
             not own.command
@@ -235,6 +242,8 @@ def check_types(profiles: Mapping[str, AgentProfile], config: Config) -> list[st
 def _agent(
     name: str, profiles: Mapping[str, AgentProfile], config: Config, path: str, avoid: str
 ) -> AgentProfile:
+    if name == SHELL and avoid != SHELL:
+        raise ConfigError([f"{avoid}: {_NO_SHELL}"])
     if name in profiles:
         found = _located(profiles[name], path)
         if found:
