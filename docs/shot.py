@@ -218,18 +218,34 @@ def _ask(outer: list[str], *command: str) -> str:
     return subprocess.run([*outer, *command], check=True, capture_output=True, text=True).stdout
 
 
+def capture(outer: list[str]) -> str:
+    """Return the client's screen as text with its colours."""
+    return _ask(outer, "capture-pane", "-e", "-p")
+
+
 def settled_screen(outer: list[str], deadline: float = 5.0) -> str:
     """Return the screen once it stopped changing, or as it is at the deadline (a spinner never stops)."""
     end = time.monotonic() + deadline
     screen, since = "", time.monotonic()
     while time.monotonic() < end:
-        now = _ask(outer, "capture-pane", "-e", "-p")
+        now = capture(outer)
         if now != screen or not now.strip():
             screen, since = now, time.monotonic()
         elif time.monotonic() - since > SETTLE_SECONDS:
             break
         time.sleep(0.05)
     return screen
+
+
+def save_picture(outer: list[str], cols: int, rows: int, output: Path, font_size: int = 16) -> None:
+    """Draw the client's screen as it is now."""
+    column, line, visible = _ask(outer, "display", "-p", "#{cursor_x} #{cursor_y} #{cursor_flag}").split()
+    painter = Painter(cols, rows, font_size)
+    for y, row in enumerate(glyphs(capture(outer))):
+        for glyph in row:
+            is_cursor = visible == "1" and (glyph.x, y) == (int(column), int(line))
+            painter.glyph(glyph, y, is_cursor)
+    painter.image.save(output, optimize=True)
 
 
 def main() -> int:
@@ -248,17 +264,11 @@ def main() -> int:
     inner = ["tmux", "-u", "-S", options.socket, "attach-session"]
     inner += ["-t", options.target] if options.target else []
     with outer_client(inner, cols, rows) as outer:
-        screen = settled_screen(outer, options.settle)
+        settled_screen(outer, options.settle)
         for key in options.keys.split():
             _ask(outer, "send-keys", key)
-            screen = settled_screen(outer, options.settle)
-        column, line, visible = _ask(outer, "display", "-p", "#{cursor_x} #{cursor_y} #{cursor_flag}").split()
-    cursor = (int(column), int(line)) if visible == "1" else None
-    painter = Painter(cols, rows, options.font_size)
-    for y, row in enumerate(glyphs(screen)):
-        for glyph in row:
-            painter.glyph(glyph, y, cursor == (glyph.x, y))
-    painter.image.save(options.output, optimize=True)
+            settled_screen(outer, options.settle)
+        save_picture(outer, cols, rows, options.output, options.font_size)
     return 0
 
 

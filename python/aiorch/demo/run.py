@@ -34,14 +34,14 @@ _TMUX_CONF = """set -g default-shell /bin/sh
 set -g default-terminal tmux-256color
 set -g escape-time 10
 set -g mouse on
+set -g automatic-rename off
 set -g status-style bg=colour235,fg=colour250
-set -g status-left "#[bold] aiorch demo #[default]"
-set -g status-left-length 20
-set -g status-right " prefix d leaves "
+set -g status-left "#[bold] aiorch #[default]"
+set -g status-right " C-b O menu, C-b d leave "
 set -g status-right-length 60
-set -g window-status-format ""
-set -g window-status-current-format ""
-set -g pane-border-style fg=colour239
+set -g window-status-format " #W "
+set -g window-status-current-format "#[bg=colour239] #W #[default]"
+set -g pane-border-style fg=colour244
 set -g pane-active-border-style fg=colour141
 """
 
@@ -89,7 +89,7 @@ class Stage:
         lead = lead_command(load_profiles(None)["demo"])
         lead += ["--go", str(self.go), "--results", str(self.results)]
         cols, rows = map(str, size)
-        place = ["-x", cols, "-y", rows, "-s", SESSION, "-c", str(project)]
+        place = ["-x", cols, "-y", rows, "-s", SESSION, "-n", SESSION, "-c", str(project)]
         self.tmux("new-session", "-d", *place, *lead)
         pane, server = self.tmux("display", "-p", "-t", SESSION, "#{pane_id} #{pid}").split()
         inside = {**self.env, "TMUX": f"{self.socket},{server},0"}

@@ -24,10 +24,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aiorch.demo.frame import Grid, paint
-from aiorch.demo.view import Block, Kind, View, compose
+from aiorch.demo.view import MARKER, Block, Kind, View, compose
 
 REQUEST = "Build a REST API with authentication and tests"
-DIRECTIVE = "[ORCHESTRATE] " + json.dumps({"task": REQUEST})
+DIRECTIVE = f"{MARKER} " + json.dumps({"task": REQUEST})
 WAITING = "waiting for the crew"
 FINISHED = "all parts are back"
 TICK = 0.12

@@ -11,7 +11,9 @@ ACCENT = "38;5;141"
 DIM = "38;5;245"
 FAINT = "38;5;240"
 GREEN = "38;5;114"
+AMBER = "38;5;179"
 USER = "48;5;236;38;5;252"
+MARKER = "[ORCHESTRATE]"
 SPINNER = "·✢✳✶✻✽✻✶✳✢"
 PROMPT = "❯ "
 TITLE = "✻ Demo agent"
@@ -66,6 +68,12 @@ def _header(cols: int) -> list[Line]:
     ]
 
 
+def _text(row: str, style: str) -> Line:
+    if row.startswith(MARKER):
+        return [(MARKER, f"1;{AMBER}"), (row.removeprefix(MARKER), style)]
+    return [(row, style)]
+
+
 def _block(block: Block, cols: int) -> list[Line]:
     width = max(cols - 2, 1)
     rows = wrap(block.text, width)
@@ -74,7 +82,8 @@ def _block(block: Block, cols: int) -> list[Line]:
     gutter = GREEN if block.kind is Kind.TOOL else ACCENT
     style = "1" if block.kind is Kind.TOOL else ""
     lines: list[Line] = [
-        [("● " if i == 0 else "  ", gutter if i == 0 else ""), (row, style)] for i, row in enumerate(rows)
+        [("● " if i == 0 else "  ", gutter if i == 0 else ""), *_text(row, style)]
+        for i, row in enumerate(rows)
     ]
     if block.output:
         shown = wrap(block.output, max(cols - 5, 1))

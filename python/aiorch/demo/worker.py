@@ -18,6 +18,7 @@ from pathlib import Path
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 FRAME = 0.08
+ROOMY_ROWS = 10
 RESET = "\x1b[m"
 BOLD = "\x1b[1m"
 DIM = "\x1b[38;5;245m"
@@ -118,11 +119,18 @@ class Page:
         """Print one line cut to the terminal's width; parts that start with ESC are styles."""
         self._put(parts, "\r\n" if self._live else "\n")
 
-    def closing(self, colour: str, mark: str, text: str) -> None:
-        """Print the last words, wrapped at the terminal's width."""
-        room = shutil.get_terminal_size().columns - 3 if self._live else sys.maxsize
-        for number, row in enumerate(textwrap.wrap(text, max(room, 8))):
-            self.line(colour, BOLD, mark if number == 0 else " ", " ", row)
+    def text(self, text: str, *styles: str, mark: str = "", most: int = 9) -> None:
+        """Print a sentence wrapped at the terminal's width, after a mark; cut after `most` rows."""
+        indent = len(mark) + 1 if mark else 0
+        width = shutil.get_terminal_size().columns - 1 - indent if self._live else sys.maxsize
+        rows = textwrap.wrap(text, max(width, 8), max_lines=most, placeholder="…")
+        for number, row in enumerate(rows):
+            self.line(*styles, (mark if number == 0 else "").ljust(indent), row)
+
+    def heading(self, task: str) -> None:
+        """Print the task, in two rows where the terminal has room for them and the steps."""
+        rows = shutil.get_terminal_size().lines
+        self.text(task, BOLD, most=2 if rows >= ROOMY_ROWS else 1)
 
     def work(self, step: Step) -> None:
         """Spend the step's time with a moving spinner, and leave its outcome behind."""
@@ -153,15 +161,15 @@ class Page:
 def work(task: str, attempt: int, page: Page) -> tuple[Job, bool]:
     """Do the task's job on the page; return it and whether it went well."""
     job = job_for(task, attempt)
-    page.line(BOLD, task)
+    page.heading(task)
     if attempt > 1:
         page.line(DIM, f"attempt {attempt}")
     for step in job.steps:
         page.work(step)
         if step.fails:
-            page.closing(RED, "✖", job.result)
+            page.text(job.result, RED, BOLD, mark="✖")
             return job, False
-    page.closing(GREEN, "✔", job.result)
+    page.text(job.result, GREEN, BOLD, mark="✔")
     return job, True
 
 
