@@ -56,7 +56,7 @@ class Form(NamedTuple):
     argv: list[str]
 
 
-# Run against the real agents with a scripted model (all but claude's `full`, which it refuses to root):
+# Run against the real agents with a scripted model (Claude refuses `full` to root, so as another user):
 # `edit` let it write a file in its directory and refused a shell command (Codex: ran it in its sandbox),
 # `full` ran the command, `ask` asked in the pane.
 FORMS = [
