@@ -24,7 +24,7 @@ class PrivateServer:
     def __init__(self, folder: Path, size: tuple[int, int], env: dict[str, str] | None = None) -> None:
         self.socket = str(folder / "sock")
         self.size = size
-        self._env = {
+        self.env = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
             "TERM": "xterm-256color",
@@ -45,7 +45,7 @@ class PrivateServer:
     def run(self, *command: str) -> str:
         """Run one tmux command (or several, with `;` between) and return what it prints."""
         argv = ["tmux", "-u", "-S", self.socket, "-f", "/dev/null", *command]
-        done = subprocess.run(argv, env=self._env, check=True, capture_output=True, text=True)
+        done = subprocess.run(argv, env=self.env, check=True, capture_output=True, text=True)
         return done.stdout
 
     def start(self, *argv: str) -> str:

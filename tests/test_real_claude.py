@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from aiorch import paths
 from demo_server import PrivateServer, wait_until
 from support.mock_claude import ClaudeUnavailableError, MockClaude, claude_env, install_claude, prepare_home
 
 DIRECTIVE = '[ORCHESTRATE] {"task": "Build a REST API with authentication and tests"}'
 REPLY = f"I will split this work.\n\n{DIRECTIVE}\n\nWaiting for the workers now."
+
+WORKERS = ["api-routes", "auth-system", "testing"]
+# Scripted workers: a model server for four Claudes would prove nothing more.
+CONFIG = 'default_type = "demo"\nretries = 1\nretry_delay = 0.1\n'
 
 pytestmark = pytest.mark.registry
 
@@ -34,11 +41,12 @@ def claude_pane(claude: Path, folder: Path) -> Iterator[tuple[PrivateServer, str
     project = folder / "project"
     project.mkdir()
     prepare_home(folder, project)
-    with MockClaude(REPLY) as mock, PrivateServer(folder, (120, 40), claude_env(folder, mock.url)) as server:
-        server.run("set", "-g", "default-command", "", ";", "set", "-g", "default-shell", "/bin/sh")
-        pane = server.start("env", "-C", str(project), str(claude))
-        wait_until(lambda: re.search(r"^❯", server.screen(), re.MULTILINE), 60, "the prompt")
-        yield server, pane, mock
+    with MockClaude(REPLY) as mock:
+        env = {**claude_env(folder, mock.url), "AIORCH_DEMO_SPEED": "5"}
+        with PrivateServer(folder, (150, 40), env) as server:
+            pane = server.start("env", "-C", str(project), str(claude))
+            wait_until(lambda: re.search(r"^❯", server.screen(pane), re.MULTILINE), 60, "the prompt")
+            yield server, pane, mock
 
 
 def say(server: PrivateServer, pane: str, text: str) -> None:
@@ -55,3 +63,32 @@ def test_real_claude_prints_the_directive_after_a_typed_prompt(claude: Path, tmp
         rows = server.screen(pane)
         assert f"\n  {DIRECTIVE}" in rows
         assert any("please build the API" in prompt for prompt in mock.prompts)
+
+
+def aiorch(server: PrivateServer, *words: str) -> str:
+    argv = [sys.executable, "-E", "-s", "-B", str(paths.plugin_dir() / "python")]
+    argv += ["--socket", server.socket, "--session", "test", *words]
+    done = subprocess.run(argv, env=server.env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def worker_panes(server: PrivateServer) -> list[str]:
+    names = server.run("list-panes", "-s", "-F", "#{?#{==:#{@aiorch_role},worker},#{@aiorch_name},}")
+    return sorted(names.split())
+
+
+def test_real_claude_delegates_to_workers_in_panes(claude: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(CONFIG)
+    with claude_pane(claude, tmp_path) as (server, pane, _):
+        aiorch(server, "start", "--pane", pane, "--config", str(config))
+        assert "Claude Code" in aiorch(server, "log")
+        say(server, pane, "please build the API")
+        wait_until(lambda: worker_panes(server) == WORKERS, 60, "three worker panes")
+        wait_until(lambda: aiorch(server, "log").count("[DONE]") == len(WORKERS), 60, "all workers done")
+        assert "[RECEIVED] Task: Build a REST API with authentication and tests" in aiorch(server, "log")
+        assert server.run("display", "-p", "#{pane_id}").strip() == pane
+        aiorch(server, "stop")
+        wait_until(lambda: server.run("list-panes", "-F", "x").split() == ["x"], 10, "Claude alone")
+        assert server.run("display", "-p", "-t", pane, "#{pane_dead}").strip() == "0"
