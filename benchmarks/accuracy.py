@@ -28,10 +28,18 @@ def main() -> None:
             outcome = judge_case(case, sightings)
             total.add(outcome)
             if verbose and (outcome.missed or outcome.wrong or outcome.errors):
-                print(f"  {agent}/{case.name}: missed {outcome.missed} errors {outcome.errors}", *outcome.wrong)
+                print(
+                    f"  {agent}/{case.name}: missed {outcome.missed} errors {outcome.errors}", *outcome.wrong
+                )
                 for sighting in sightings:
                     if isinstance(sighting, Rejected):
-                        print("     ", sighting.is_error, sighting.position, sighting.reason, repr(sighting.received_as))
+                        print(
+                            "     ",
+                            sighting.is_error,
+                            sighting.position,
+                            sighting.reason,
+                            repr(sighting.received_as),
+                        )
         print(f"{agent:9}" + "".join(f"{getattr(total, name):>10}" for name in COLUMNS))
 
 

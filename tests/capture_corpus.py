@@ -88,7 +88,9 @@ def judge_case(case: Path, sightings: list[Sighting]) -> Outcome:
     """Compare sightings with the recording's own list."""
     meta = json.loads((case / "meta.json").read_text())
     wanted = Counter(canonical(item) for item in meta["expected"])
-    forbidden = {canonical(json.loads(i) if isinstance(i, str) else i) for i in meta.get("not_directives") or []}
+    forbidden = {
+        canonical(json.loads(i) if isinstance(i, str) else i) for i in meta.get("not_directives") or []
+    }
     outcome = Outcome(expected=sum(wanted.values()))
     left = Counter(wanted)
     for sighting in sightings:

@@ -7,20 +7,25 @@ import re
 # Alternate screen; a move to a row; scroll region; inserted, deleted or scrolled lines; lines erased upwards.
 # No line editor sends them.
 _DRAWS = (
-    rb"\x1b\[\?(?:\d+;)*(?:1049|1047|47)(?:;\d+)*h"
-    rb"|\x1b\[\d+(?:;\d*)?[Hf]"
-    rb"|\x1b\[;\d+[Hf]"
-    rb"|\x1b\[\d*d"
-    rb"|\x1b\[\d+;\d*r"
-    rb"|\x1b\[\d*[LMST]"
-    rb"|\x1b\[2K\x1b\[1?A"
+    rb"\?(?:\d+;)*(?:1049|1047|47)(?:;\d+)*h"
+    rb"|\d+(?:;\d*)?[Hf]"
+    rb"|;\d+[Hf]"
+    rb"|\d*d"
+    rb"|\d+;\d*r"
+    rb"|\d*[LMST]"
+    rb"|2K\x1b\[1?A"
 )
 # `clear` sends home and erase together; home alone starts a frame.
-_HOME = rb"|(?P<home>\x1b\[(?:1;1|;)?[Hf])(?P<clear>\x1b\[[0-3]?J)?"
-_MOVES = rb"|(?P<move>\x1b\[\d*[AEFG])"
-_STATE = rb"|(?P<hide>\x1b\[\?25l)|(?P<show>\x1b\[\?25h)|(?P<edit>\x1b\[\?2004h)|(?P<run>\x1b\[\?2004l)"
-_SEQUENCE = re.compile(rb"(?P<draws>" + _DRAWS + rb")" + _HOME + _MOVES + _STATE)
-_UNFINISHED = re.compile(rb"\x1b(?:\[[0-?]{0,24}[ -/]{0,2})?\Z|\x1b\[2K\x1b?\Z|\x1b\[2K\x1b\[1?\Z|\x1b\[(?:1;1|;)?[Hf]\x1b?\Z|\x1b\[[Hf]\x1b\[[0-3]?\Z")
+_HOME = rb"|(?P<home>(?:1;1|;)?[Hf])(?P<clear>\x1b\[[0-3]?J)?"
+_MOVES = rb"|(?P<move>\d*[AEFG])"
+_STATE = rb"|(?P<hide>\?25l)|(?P<show>\?25h)|(?P<edit>\?2004h)|(?P<run>\?2004l)"
+# One literal prefix for all, and colours (most of what lines hold) left at the first character.
+_SEQUENCE = re.compile(rb"\x1b\[(?![\d;]*m)(?:(?P<draws>" + _DRAWS + rb")" + _HOME + _MOVES + _STATE + rb")")
+_UNFINISHED = re.compile(
+    rb"\x1b(?:\[[0-?]{0,24}[ -/]{0,2})?\Z"
+    rb"|\x1b\[2K(?:\x1b(?:\[1?)?)?\Z"
+    rb"|\x1b\[(?:1;1|;)?[Hf](?:\x1b(?:\[[0-3]?)?)?\Z"
+)
 _LEAVES = re.compile(rb"\x1b\[\?(?:\d+;)*(?:1049|1047|47)(?:;\d+)*l")
 
 

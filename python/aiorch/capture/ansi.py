@@ -79,7 +79,7 @@ class _Cells:
         elif final in b"G`":
             self.column = min(count - 1, MAX_COLUMNS)
         elif final in b"KJ":
-            self._erase(first, offset)
+            self._erase(first)
         elif final == b"P":
             del self.chars[self.column : self.column + count]
             del self.offsets[self.column : self.column + count]
@@ -91,7 +91,7 @@ class _Cells:
             for index in range(self.column, min(self.column + count, len(self.chars))):
                 self.chars[index] = " "
 
-    def _erase(self, first: int, offset: int) -> None:
+    def _erase(self, first: int) -> None:
         if first == 0:
             del self.chars[self.column :]
             del self.offsets[self.column :]
@@ -101,7 +101,6 @@ class _Cells:
         else:
             self.chars.clear()
             self.offsets.clear()
-            self.pad(self.column, offset)
 
 
 def decode_line(raw: bytes) -> Line:

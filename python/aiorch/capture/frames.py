@@ -47,6 +47,7 @@ class ScreenReader:
         self._suspect = False
         self._unsettled = False
         self._resized = False
+        self._torn = False
         self._next_row = 0
 
     @property
@@ -86,10 +87,11 @@ class ScreenReader:
         return self._scan(settled=True)
 
     def resize(self, cols: int, rows: int) -> None:
-        """Take the pane's new size; what the reflow shows is believed only once it is explained by the width."""
+        """Take the pane's new size; from then on a row break must be explained by the width."""
         if (cols, rows) != (self._screen.cols, self._screen.rows):
             self._screen.resize(cols, rows)
             self._resized = self._unsettled = True
+            self._torn = self._torn or self._screen.alternate
 
     def seed(self, text: str) -> list[Rejected]:
         """Start with the text of a screen; return the directives on it, which will not be yielded."""
@@ -108,7 +110,17 @@ class ScreenReader:
         """Return the visible rows."""
         return [row.text for row in self._screen.view()]
 
+    def resync(self, text: str) -> None:
+        """Put the text of the real screen in the place of the emulated one; history and identities stay."""
+        screen = Screen(self._screen.cols, self._screen.rows)
+        screen.adopt(self._screen, "\r\n".join(text.rstrip("\n").split("\n")))
+        self._screen, self._torn, self._unsettled = screen, False, True
+        self._hot = True
+
     def _advance(self, data: bytes) -> None:
+        # A program draws only what it thinks has changed; after a resize it may be wrong until it erases all.
+        if self._torn and b"\x1b[2J" in data:
+            self._torn = False
         if self._screen.feed(data):
             self._unsettled = True
         self._offset += len(data)
@@ -159,8 +171,10 @@ class ScreenReader:
             return Rejected(reason, Source.SCREEN, self._position, hit.text, key)
         if hit.refusal:
             return Rejected(hit.refusal, Source.SCREEN, self._position, hit.text, key, is_error=False)
-        provenance = "the assistant's text on the screen" if self._gutter else "the screen of an unknown program"
-        altered = not hit.explained or bool(_UNSURE.search(hit.text))
+        provenance = (
+            "the assistant's text on the screen" if self._gutter else "the screen of an unknown program"
+        )
+        altered = self._torn or not hit.explained or bool(_UNSURE.search(hit.text))
         payload = hit.verdict.payload
         return Directive(payload, Source.SCREEN, provenance, self._position, hit.text, key, altered)
 
@@ -177,7 +191,9 @@ class ScreenReader:
                 continue
             self._note(key)
             if isinstance(hit.verdict, Complete) and not hit.refusal:
-                known.append(Rejected(BEFORE_START, Source.SCREEN, self._position, hit.text, key, is_error=False))
+                known.append(
+                    Rejected(BEFORE_START, Source.SCREEN, self._position, hit.text, key, is_error=False)
+                )
         self._last = set()
         return known
 

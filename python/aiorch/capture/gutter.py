@@ -13,14 +13,14 @@ class Gutter:
     """The left edge of an agent's rows, and its wrap rule; data from the `[screen]` table of a profile.
 
     Marks are compared with the start of a row, blanks included. `answer` marks open an answer and
-    `indent` is the column of its text; `user` and `tool` marks open rows of others; with `runs_on`
-    the rows below them, at the answer's indent, are theirs too. `filled` says that user rows have a
-    background colour. `right` columns at the right edge stay free, `scrollbar` lists the glyphs drawn
-    there. `break_after` are characters behind which a row breaks without a blank, after those in `doubtful` both
-    happen. `sticky` says that the top row may repeat the user's words. `panel` says that a
-    panel of another background colour may stand at the right. `numbered` says that lines of a code block carry numbers, `reprints` that
-    unfinished copies of an answer stay behind in the history. `flat` is
-    a second way of drawing, for rows left of the indent (a screen-reader mode).
+    `indent` is the column of its text; `user` and `tool` marks open rows of others; with `runs_on` the
+    rows below them, at the answer's indent, are theirs too. `filled`: user rows have a background colour.
+    `sticky`: the top row may repeat the user's words. `right` columns at the right edge stay free,
+    `scrollbar` lists the glyphs drawn there, `panel`: a panel of another background may stand at the
+    right. Rows break without a blank behind the characters in `break_after`; behind those in `doubtful`
+    nobody knows. `numbered`: lines of a code block carry numbers. `reprints`: unfinished copies of an answer
+    stay behind in the history. `flat` is a second way of drawing, for rows left of the indent (a
+    screen-reader mode).
     """
 
     name: str = ""

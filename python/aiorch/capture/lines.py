@@ -55,7 +55,10 @@ class _Open:
         self.depth += _depth(line)
         self.size += len(line) + 1
         # A whole parse at each line would be quadratic: the depth says when it can end.
-        if self.depth > 0 and self.size < self.check_at and not in_string(line):
+        if in_string(line):
+            # A line feed inside a string: the parser says where.
+            return self.verdict("\0")
+        if self.depth > 0 and self.size < self.check_at:
             return Partial()
         self.check_at = 2 * self.size
         return self.verdict()
@@ -63,7 +66,13 @@ class _Open:
     def verdict(self, more: str | None = None) -> Verdict:
         text = self.text(more)
         start = object_start(text, len(MARKER))
-        return judge(text, start) if start >= 0 else Broken("no JSON object follows")
+        return judge(text, start) if start >= 0 else Partial()
+
+    @property
+    def bare(self) -> bool:
+        """Say whether something else than an object follows the marker."""
+        text = self.text()
+        return object_start(text, len(MARKER)) < 0 and bool(text[len(MARKER) :].strip(" \t`\n"))
 
     def text(self, more: str | None = None) -> str:
         return "\n".join(self.lines if more is None else [*self.lines, more])
@@ -114,7 +123,7 @@ class LineScanner:
     def finish(self) -> list[Hit]:
         """Say that no line follows: what is unfinished is cut off."""
         pending, self._open = self._open, None
-        if pending is None:
+        if pending is None or object_start(pending.text(), len(MARKER)) < 0:
             return []
         return [Hit(Broken(CUT_OFF), "", pending.where, pending.text()[:_SHOWN], pending.fenced)]
 
@@ -130,6 +139,8 @@ class LineScanner:
     def _extend(self, pending: _Open, text: str) -> list[Hit]:
         verdict = pending.add(text)
         if isinstance(verdict, Partial):
+            if pending.depth <= 0 and pending.bare:
+                self._open = None
             return []
         self._open = None
         hit = _hit(pending.text(), verdict, pending.where, pending.fenced)
@@ -188,11 +199,19 @@ def _depth(line: str) -> int:
     return total
 
 
+@dataclass(frozen=True, slots=True)
+class _Here:
+    name: str
+
+    def __call__(self, index: int) -> str:
+        return self.name
+
+
 def find_in_text(text: str) -> Iterator[Hit]:
     """Yield the directives of a whole text; `where` is the number of the line, from 1."""
     scanner = LineScanner()
     for number, line in enumerate(text.split("\n"), 1):
-        yield from scanner.push(line.rstrip("\r"), lambda _index, here=number: str(here))
+        yield from scanner.push(line.rstrip("\r"), _Here(str(number)))
     yield from scanner.finish()
 
 
@@ -216,5 +235,7 @@ def spoken_texts(line: str) -> list[str] | None:
     if event["type"] != "assistant" or not isinstance(message, dict) or event.get("parent_tool_use_id"):
         return []
     blocks = message.get("content")
-    texts = [block.get("text") for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+    texts = (
+        [block.get("text") for block in blocks if isinstance(block, dict)] if isinstance(blocks, list) else []
+    )
     return [text for text in texts if isinstance(text, str)]

@@ -6,7 +6,17 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from aiorch.capture.grammar import LEAD, MARKER, Broken, Complete, Partial, Verdict, judge, object_start
+from aiorch.capture.grammar import (
+    LEAD,
+    MARKER,
+    Broken,
+    Complete,
+    Partial,
+    Verdict,
+    in_string,
+    judge,
+    object_start,
+)
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.screen import Row, width_of
 from aiorch.capture.unwrap import Wrap, join
@@ -109,9 +119,7 @@ def _clean(row: Row, cols: int, edge: int, style: Gutter) -> str:
     return text
 
 
-def _read(
-    rows: Sequence[Row], index: int, column: int, base: int, cols: int, style: Gutter
-) -> _Block | None:
+def _read(rows: Sequence[Row], index: int, column: int, base: int, cols: int, style: Gutter) -> _Block | None:
     """Join the marker's row with those below until the object is complete or the block ends."""
     edge = rows[index].edge(column) if style.panel else cols
     head = _clean(rows[index], cols, edge, style)
@@ -125,7 +133,7 @@ def _read(
     verdict = _verdict(text)
     while isinstance(verdict, Partial) and last + 1 < len(rows) and last - index < MAX_ROWS:
         piece = _continuation(_clean(rows[last + 1], cols, edge, style), base, style)
-        if piece is None:
+        if piece is None or (piece.startswith(MARKER) and not _inside(text, last_piece, wrap)):
             break
         glue, sure = join(text[len(MARKER) :], last_piece, piece, wrap)
         text += glue + piece
@@ -153,8 +161,12 @@ def _continuation(text: str, base: int, style: Gutter) -> str | None:
         return None
     if _starts(text, (*style.answer, *style.user, *style.tool, *style.other)):
         return None
-    piece = text[base:]
-    return None if piece.startswith(MARKER) else piece
+    return text[base:]
+
+
+def _inside(text: str, last_piece: str, wrap: Wrap) -> bool:
+    """Say whether a marker at the start of the next row can be a word of a string that goes on."""
+    return in_string(text[len(MARKER) :]) and width_of(last_piece) + 1 + len(MARKER) > wrap.width
 
 
 def _place(
@@ -193,7 +205,8 @@ def _owner(rows: Sequence[Row], index: int, style: Gutter, exact: bool) -> str:
     """Look upwards for the mark that opened the block; return why its words don't count, or empty."""
     if not style.user and not style.answer and not style.tool:
         return ""
-    for above in range(index, max(-1, index - _WALK), -1):
+    reach = _WALK if style.runs_on or style.answer or style.other else 1
+    for above in range(index, max(-1, index - reach), -1):
         text = rows[above].text
         if not text:
             continue
@@ -218,7 +231,7 @@ def _may_stand_alone(
     if index == 0 or finished == index - 1:
         return True
     above = _clean(rows[index - 1], cols, cols, style)
-    if not above.strip():
+    if not above.strip() or (style.reprints and above == rows[index].text):
         return True
     return width_of(above) + 1 + len(MARKER) <= cols - style.right
 
@@ -235,9 +248,7 @@ def _is_closed(rows: Sequence[Row], last: int, base: int, style: Gutter, partial
         text = row.text
         if not text:
             gap = True
-        elif _starts(text, style.answer) or text[base:].startswith(MARKER):
-            return True
-        elif _starts(text, style.user) and style.filled and row.filled(0):
+        elif _starts(text, style.answer) or text[base:].startswith(MARKER) or _is_user(row, style):
             return True
         elif text[:base].strip() or text[base:].startswith(" ") or _starts(text, (*style.user, *style.other)):
             return False
@@ -249,8 +260,16 @@ def _is_closed(rows: Sequence[Row], last: int, base: int, style: Gutter, partial
 
 
 def _is_marked(text: str, indent: int) -> bool:
-    """Say whether a row opens with some mark and a blank in the gutter, as blocks of all kinds do."""
-    return indent > 1 and bool(text[:indent].strip()) and text[indent - 1 : indent] == " "
+    """Say whether a row opens with some mark and a blank in the gutter, as blocks of all kinds do.
+
+    Letters are no mark: rows cut anew at another width leave parts of words at the left edge.
+    """
+    mark = text[:indent].strip()
+    return bool(mark) and not mark[-1].isalnum() and text[indent - 1 : indent] == " "
+
+
+def _is_user(row: Row, style: Gutter) -> bool:
+    return style.filled and row.filled(0) and _starts(row.text, style.user)
 
 
 def _starts(text: str, marks: tuple[str, ...]) -> bool:

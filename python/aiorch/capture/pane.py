@@ -93,6 +93,15 @@ class PaneReader:
         """
         self.seeded.extend(self._screen.seed(text))
 
+    def resync(self, text: str) -> None:
+        """Correct a drawn screen by what `capture-pane -p` shows, without marking anything as seen.
+
+        Worth a call once a pane is quiet after a resize: log and size change are not ordered to the byte,
+        and a program that sends differences only then leaves an emulated screen torn.
+        """
+        if self._drawing:
+            self._screen.resync(text)
+
     def screen_text(self) -> list[str]:
         """Return the visible rows of a drawn screen, or the unfinished line of a plain pane."""
         return self._screen.text() if self._drawing else [self._plain.text()]

@@ -13,8 +13,8 @@ from aiorch.capture.lines import Hit, LineScanner, Locate, find_in_text, spoken_
 MAX_LINE = 4 * MAX_PAYLOAD + 65536
 """Bytes kept of one line; the rest of a longer line is dropped."""
 
-# Any run of five characters of the marker holds one of the first four whole; the last one is a letter of it that is
-# styled alone, as highlighters do (Aider in a fence).
+# Any run of five characters of the marker holds one of the first four whole; the last one is a letter of
+# it that is styled alone, as highlighters do (Aider in a fence).
 TRACES = (b"[OR", b"CHE", b"STR", b"ATE", b"mH\x1b")
 _TRACE = re.compile(b"|".join([*map(re.escape, TRACES), b"```", b"~~~"]))
 
@@ -127,7 +127,7 @@ class PlainReader:
         data = data[: max(0, MAX_LINE - len(self._line))]
         self._line += data
         if data and not self._traced:
-            self._traced = has_trace(self._line[-len(data) - 2 :])
+            self._traced = has_trace(bytes(self._line[-len(data) - 2 :]))
 
     def _matters(self, block: bytes) -> bool:
         return self._scanner.open_at is not None or has_trace(block) or b"```" in block or b"~~~" in block

@@ -8,19 +8,21 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import avt
+from avt import Line, Vt  # type: ignore[attr-defined]  # its stubs don't re-export
 
 MIN_COLUMNS = 2
 """Below this width avt 0.17 panics on wide characters."""
 
 HISTORY_ROWS = 1400
-"""Scrolled-off rows that are kept: what one slice of output can scroll off, and the rows that tell whose they are."""
+"""Scrolled-off rows that are kept: what one slice can scroll off, and the rows that tell whose they are."""
 
 
 _EMOJI = "[\u2190-\u21ff\u231a-\u23ff\u25aa-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 _TONE = "[\U0001f3fb-\U0001f3ff]"
 _CLUSTER = re.compile(f"{_EMOJI}\ufe0f?(?:{_TONE}|\u200d{_EMOJI}\ufe0f?)+")
 _OPEN_CLUSTER = re.compile(f"{_EMOJI}\ufe0f?(?:{_TONE}|\u200d{_EMOJI}\ufe0f?)*\u200d?\\Z")
+_ALTERNATE = re.compile(r"\x1b\[\?(?:\d+;)*(?:1049|1047|47)(?:;\d+)*([hl])")
+_NUMBERS = re.compile(r"\d+")
 _TEXT_STYLE = "\ufe0e"
 # Wide characters that no program prints stand for clusters inside the emulator.
 _STAND_IN = 0x30000
@@ -32,7 +34,7 @@ class Row:
     """One row of a screen: its text without trailing blanks, and which columns have a background."""
 
     text: str
-    line: avt.Line | None = field(default=None, repr=False, compare=False)
+    line: Line | None = field(default=None, repr=False, compare=False)
 
     def filled(self, column: int) -> bool:
         """Say whether the cell at `column` has a background colour of its own."""
@@ -72,6 +74,22 @@ def _char_width(char: str) -> int:
     if unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me", "Cf"}:
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _redraw(line: Line, cols: int) -> str:
+    """Return the sequences that draw the text and backgrounds of a row, cut at `cols`."""
+    parts, colour = [], ""
+    for cell in line.cells[:cols]:
+        if cell.width == 0:
+            continue
+        wanted = ";".join(_NUMBERS.findall(repr(cell.pen.background)))
+        if wanted != colour:
+            kind = "2" if ";" in wanted else "5"
+            parts.append(f"\x1b[48;{kind};{wanted}m" if wanted else "\x1b[49m")
+            colour = wanted
+        parts.append(cell.char)
+    # A character in the last column leaves the cursor there: CR LF goes to the next row as anywhere else.
+    return "".join(parts) + "\x1b[0m"
 
 
 class Clusters:
@@ -130,7 +148,9 @@ class Screen:
         self.history: list[Row] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._clusters = Clusters()
-        self._vt = avt.Vt(self.cols, self.rows, 0)
+        self.alternate = False
+        self._edge = ""
+        self._vt = Vt(self.cols, self.rows, 0)
 
     def feed(self, data: bytes) -> bool:
         """Take bytes as they came; say whether any row changed."""
@@ -138,6 +158,10 @@ class Screen:
 
     def feed_text(self, text: str) -> bool:
         """Take decoded text; say whether any row changed."""
+        if "[?" in text or "[?" in self._edge + text[:8]:
+            for match in _ALTERNATE.finditer(self._edge + text):
+                self.alternate = match[1] == "h"
+        self._edge = text[-12:]
         return self._put(self._clusters.encode(text))
 
     def flush(self) -> None:
@@ -160,25 +184,46 @@ class Screen:
         return bool(changed) or bool(scrolled)
 
     def resize(self, cols: int, rows: int) -> None:
-        """Take the pane's new size; rows reflow as in tmux."""
+        """Take the pane's new size; rows change as in tmux, the history is forgotten."""
         self.cols, self.rows = max(MIN_COLUMNS, cols), max(1, rows)
+        # Rows cut anew at another width no longer show what stood at their left edge.
+        self.history.clear()
         try:
-            _, scrolled = self._vt.resize(self.cols, self.rows)
+            if self.alternate:
+                self._resize_alternate()
+            else:
+                self._vt.resize(self.cols, self.rows)
         except BaseException as error:
-            if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-                self._rebuild()
-                return
-            raise
-        self._keep(scrolled)
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
+            self._rebuild()
+
+    def _resize_alternate(self) -> None:
+        """Cut or pad the alternate screen as tmux 3.3a does; avt 0.17 would wrap its rows anew."""
+        lines, cursor = self._vt.view(), self._vt.cursor
+        row = cursor.row
+        surplus = max(0, len(lines) - self.rows)
+        below = min(surplus, len(lines) - 1 - row)
+        lines = lines[surplus - below : len(lines) - below]
+        row = max(0, row - (surplus - below))
+        self._vt = Vt(self.cols, self.rows, 0)
+        drawn = "\r\n".join(_redraw(line, self.cols) for line in lines)
+        self._vt.feed_str(f"\x1b[?1049h\x1b[H{drawn}\x1b[{row + 1};{cursor.col + 1}H")
+
+    def adopt(self, other: Screen, text: str) -> None:
+        """Show `text`, and take over history and mode of the screen it replaces."""
+        self.history, self.scrolled, self.losses = other.history, other.scrolled, other.losses
+        self._decoder, self.alternate = other._decoder, other.alternate
+        self._put("\x1b[?1049h" * self.alternate + text)
 
     def view(self) -> list[Row]:
         """Return the visible rows, top first."""
         return [self._row(line) for line in self._vt.view()]
 
-    def _row(self, line: avt.Line) -> Row:
+    def _row(self, line: Line) -> Row:
         return Row(self._clusters.decode(line.text.rstrip()), line)
 
-    def _keep(self, scrolled: Iterable[avt.Line]) -> None:
+    def _keep(self, scrolled: Iterable[Line]) -> None:
         before = len(self.history)
         self.history.extend(map(self._row, scrolled))
         self.scrolled += len(self.history) - before
@@ -187,4 +232,4 @@ class Screen:
 
     def _rebuild(self) -> None:
         self.losses += 1
-        self._vt = avt.Vt(self.cols, self.rows, 0)
+        self._vt = Vt(self.cols, self.rows, 0)

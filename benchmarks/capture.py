@@ -1,0 +1,93 @@
+"""Print how fast a pane's bytes are read: capture.py [FOLDER of recordings] [MB]."""
+
+from __future__ import annotations
+
+import codecs
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests")]
+
+from avt import Vt  # type: ignore[attr-defined]  # noqa: E402
+
+from aiorch.capture.pane import Mode, PaneReader  # noqa: E402
+from capture_corpus import gutter_of  # noqa: E402
+
+READ = 4096
+COLS, ROWS = 120, 40
+
+
+def lines(size: int) -> bytes:
+    """Coloured lines as a build prints them, a directive now and then."""
+    row = b"\x1b[32mok\x1b[0m  \x1b[1mtest_%05d\x1b[0m passed in 0.01s, coverage 97 %% of the module\r\n"
+    marker = b'[ORCHESTRATE] {"task": "Build a REST API with auth", "id": %d}\r\n'
+    block = b"".join(row % i for i in range(1000))
+    return b"".join(block + marker % i for i in range(size // len(block) + 1))[:size]
+
+
+def frames(size: int, marker: bytes) -> bytes:
+    """Redraws of a live region as Ink does them: erase lines upwards, print again."""
+    frame = b"\x1b[2K\x1b[1A" * 12 + b"\x1b[G"
+    frame += b"".join(
+        b"\x1b[38;5;246m  row %d\x1b[39m of the live region, word\x1b[30Gby word\r\n" % i for i in range(10)
+    )
+    frame += b"  " + marker + b"\r\n\r\n"
+    return (frame * (size // len(frame) + 1))[:size]
+
+
+def recorded(folder: Path, agent: str, size: int) -> bytes:
+    data = b"".join(path.read_bytes() for path in sorted(folder.glob(f"{agent}/*/raw.log")))
+    return (data * (size // len(data) + 1))[:size] if data else b""
+
+
+def bare(data: bytes) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    vt = Vt(COLS, ROWS, 0)
+    for at in range(0, len(data), READ):
+        vt.feed_str(decoder.decode(data[at : at + READ]))
+
+
+def ours(data: bytes, mode: Mode, agent: str) -> None:
+    reader = PaneReader(COLS, ROWS, gutter_of(agent), mode=mode)
+    for at in range(0, len(data), READ):
+        reader.feed(data[at : at + READ], f"log:{at}")
+        if at % (64 * READ) == 0:
+            reader.settle()
+
+
+def clock(work: Callable[[], None]) -> float:
+    best = float("inf")
+    for _ in range(2):
+        begin = time.process_time()
+        work()
+        best = min(best, time.process_time() - begin)
+    return best
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "tests" / "corpus"
+    size = int(float(sys.argv[2]) * 1e6) if len(sys.argv) > 2 else 8_000_000
+    streams: list[tuple[str, bytes, Mode, str]] = [
+        ("lines, read as lines", lines(size), "auto", ""),
+        ("lines, read as a screen", lines(size), "screen", ""),
+        ("frames, no marker", frames(size, b"nothing"), "screen", "claude"),
+        ("frames, a marker in each", frames(size, b'[ORCHESTRATE] {"task": "x"}'), "screen", "claude"),
+    ]
+    agents = ("claude", "codex", "gemini", "opencode", "qwen", "copilot", "aider")
+    streams += [(f"{agent}, recorded", recorded(folder, agent, size), "screen", agent) for agent in agents]
+    print(f"{'stream':28}{'avt MB/s':>10}{'ours MB/s':>11}{'ratio':>8}")
+    for name, data, mode, agent in streams:
+        if data:
+            reference = clock(lambda data=data: bare(data))  # type: ignore[misc]
+            seconds = clock(lambda data=data, mode=mode, agent=agent: ours(data, mode, agent))  # type: ignore[misc]
+            mega = len(data) / 1e6
+            print(f"{name:28}{mega / reference:10.1f}{mega / seconds:11.1f}{reference / seconds:8.2f}")
+    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
