@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import OrderedDict
+from dataclasses import replace
 
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
 from aiorch.capture.grammar import MARKER, Broken, Complete, Partial, content_key
@@ -92,6 +93,9 @@ class ScreenReader:
             self._screen.resize(cols, rows)
             self._resized = self._unsettled = True
             self._torn = self._torn or self._screen.alternate
+            if self._gutter is not None:
+                # Rows cut anew at another width leave parts of words in the gutter.
+                self._gutter = replace(self._gutter, strict=False)
 
     def seed(self, text: str) -> list[Rejected]:
         """Start with the text of a screen; return the directives on it, which will not be yielded."""

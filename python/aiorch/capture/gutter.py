@@ -15,6 +15,8 @@ class Gutter:
     Marks are compared with the start of a row, blanks included. `answer` marks open an answer and
     `indent` is the column of its text; `user` and `tool` marks open rows of others; with `runs_on` the
     rows below them, at the answer's indent, are theirs too. `filled`: user rows have a background colour.
+    `anchored`: a row counts only when its answer's mark is known. `strict`: any text left of the indent ends
+    the answer above it.
     `sticky`: the top row may repeat the user's words. `right` columns at the right edge stay free,
     `scrollbar` lists the glyphs drawn there, `panel`: a panel of another background may stand at the
     right. Rows break without a blank behind the characters in `break_after`; behind those in `doubtful`
@@ -36,6 +38,8 @@ class Gutter:
     scrollbar: str = ""
     break_after: str = ""
     doubtful: str = ""
+    anchored: bool = False
+    strict: bool = False
     panel: bool = False
     numbered: bool = False
     reprints: bool = False

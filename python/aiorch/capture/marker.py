@@ -218,10 +218,11 @@ def _owner(rows: Sequence[Row], index: int, style: Gutter, exact: bool) -> str:
             break
         if _starts(text, style.user) and (style.runs_on or above == index):
             return "it stands in the user's own words"
-        if _starts(text, style.other) or (style.answer and _is_marked(text, style.indent)):
+        if _starts(text, style.other) or (style.answer and _is_marked(text, style)):
             return "it does not stand in the assistant's text"
     # The block's mark is above what is known: only text exactly at the answer's column is trusted.
-    return "" if exact or not style.answer else "it does not stand in the assistant's text"
+    known = exact and not style.anchored
+    return "" if known or not style.answer else "it does not stand in the assistant's text"
 
 
 def _may_stand_alone(
@@ -259,13 +260,15 @@ def _is_closed(rows: Sequence[Row], last: int, base: int, style: Gutter, partial
     return False
 
 
-def _is_marked(text: str, indent: int) -> bool:
+def _is_marked(text: str, style: Gutter) -> bool:
     """Say whether a row opens with some mark and a blank in the gutter, as blocks of all kinds do.
 
     Letters are no mark: rows cut anew at another width leave parts of words at the left edge.
     """
-    mark = text[:indent].strip()
-    return bool(mark) and not mark[-1].isalnum() and text[indent - 1 : indent] == " "
+    mark = text[: style.indent].strip()
+    if style.strict:
+        return bool(mark)
+    return bool(mark) and not mark[-1].isalnum() and text[style.indent - 1 : style.indent] == " "
 
 
 def _is_user(row: Row, style: Gutter) -> bool:
