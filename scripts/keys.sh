@@ -16,7 +16,7 @@ line=$(tmux list-keys -T prefix -- "$(as_argument "$key")" 2>/dev/null)
 if is_ours "$line" || [ -z "$line" ] || [ "$line" = "$(native_binding "$key")" ]; then
   [ -z "$line" ] || tmux unbind-key -T prefix -- "$(as_argument "$key")"
   glob=$(tmux show-options -gqv @aiorch_glob)
-  tmux source-file "$glob/bindings.conf"
+  tmux source-file "$glob/bind.conf"
 fi
 
 if [ "$(tmux show-options -gqv @aiorch_key)" != "$key" ] || ! is_ours "$(tmux list-keys -T prefix -- "$(as_argument "$key")")"; then

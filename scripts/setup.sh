@@ -19,9 +19,16 @@ read -r answer || exit 1
 case $answer in [Yy]*) ;; *) exit 1 ;; esac
 echo
 
-if "$plugin/install.sh"; then
-  exit 0
-fi
+# show: one line after the other as they come, wrapped between words for the popup's width.
+show() {
+  while IFS= read -r line; do
+    [ "$line" != 'install failed' ] || exit 1
+    printf '%s\n' "$line" | fold -s -w 70 | sed 's/^/  /'
+  done
+}
+
+# A pipeline ends with the status of its last command, so the first one's failure travels as a line.
+{ "$plugin/install.sh" 2>&1 || echo 'install failed'; } | show && exit 0
 printf '\n  It did not work; the lines above say why. Press Enter to close. '
 read -r _
 exit 1
