@@ -125,8 +125,8 @@ class Stage:
 def main(options: argparse.Namespace) -> int:
     """Run the demo: attached where there is a terminal, else with the story on stdout.
 
-    Returns 0 when all workers are done and one was seen to fail and to succeed when retried, 1 when
-    not. Raises TmuxError without tmux, UsageError for a size that is none.
+    Returns 0 when all workers are done and one was seen to fail and to succeed when retried, or when the user
+    left before, else 1. Raises TmuxError without tmux, UsageError for a size that is none.
     """
     if shutil.which("tmux") is None:
         raise TmuxError("tmux is not installed: apt install tmux, or brew install tmux")
@@ -141,7 +141,7 @@ def main(options: argparse.Namespace) -> int:
             _attach(stage)
         else:
             _tell_story(stage, LIMIT_SECONDS / min(options.speed, 1.0))
-        return _report(stage)
+        return _report(stage, watched=watched)
 
 
 @contextmanager
@@ -233,13 +233,16 @@ def _hand_results(stage: Stage, workers: list[WorkerRow]) -> None:
     part.rename(stage.results)
 
 
-def _report(stage: Stage) -> int:
-    """Print the table of workers and judge what was seen."""
+def _report(stage: Stage, *, watched: bool) -> int:
+    """Print the table of workers and judge what was seen; whoever watches may leave when they like."""
     journal = stage.journal()
     workers, events = journal.workers(), journal.events()
     journal.close()
     _say("\n" + worker_table(workers) if workers else "no worker was started")
     problem = _missing(workers, events)
+    if watched and not _is_over(workers):
+        _say("\nyou left before the crew was done")
+        return 0
     if problem:
         _say(f"\nthe demo is not complete: {problem}")
         return 1
