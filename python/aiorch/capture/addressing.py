@@ -79,7 +79,10 @@ class AddressingDetector:
         return kind == "draws"
 
 
-def leaves_alternate(data: bytes) -> int | None:
-    """Return the index behind the first sequence that leaves the alternate screen, or None."""
-    match = _LEAVES.search(data)
-    return match.end() if match else None
+def leaves_alternate(before: bytes, data: bytes) -> int | None:
+    """Return the index in `data` behind the first sequence that leaves the alternate screen, or None.
+
+    `before` is what came just before `data`; the sequence may begin there.
+    """
+    match = _LEAVES.search(before + data)
+    return match.end() - len(before) if match else None

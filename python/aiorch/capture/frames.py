@@ -15,7 +15,7 @@ from aiorch.capture.marker import Found, find_markers
 from aiorch.capture.plain import has_trace
 from aiorch.capture.screen import HISTORY_ROWS, Row, Screen
 
-SLICE = 1024
+SLICE = 2048
 """While a marker may be on the screen it is scanned at multiples of this many bytes of the stream.
 
 Fixed places in the stream, not the ends of reads: the result doesn't depend on how bytes were cut.
@@ -102,8 +102,12 @@ class ScreenReader:
         self._screen.feed_text("\r\n".join(text.rstrip("\n").split("\n")))
         return self._remember()
 
-    def restart(self, data: bytes) -> None:
-        """Begin a new screen with bytes that were read elsewhere; nothing on it will be yielded."""
+    def restart(self, data: bytes, offset: int) -> None:
+        """Begin a new screen with bytes that were read elsewhere, up to `offset` of the stream.
+
+        Nothing on it will be yielded.
+        """
+        self._offset = offset
         self._screen = Screen(self._screen.cols, self._screen.rows)
         self._next_row = 0
         self._tail = b""

@@ -17,6 +17,7 @@ MAX_UNSETTLED_SECONDS = 0.25
 """Longest time that flowing output may put off a settle."""
 
 _RECENT = 65536
+_EDGE = 15
 
 Mode = Literal["auto", "plain", "screen"]
 
@@ -35,9 +36,9 @@ class PaneReader:
         self._screen = ScreenReader(cols, rows, gutter)
         self._detector = AddressingDetector()
         self._drawing = mode == "screen"
-        self._alternate = False
         self._recent = b""
-        self._held = b""
+        self._edge = b""
+        self._total = 0
         self.seeded: list[Rejected] = []
 
     @property
@@ -71,6 +72,7 @@ class PaneReader:
             else:
                 taken = self._feed_lines(data, position, sightings)
             data = data[taken:]
+            self._total += taken
             position = _advance(position, taken)
         return sightings
 
@@ -115,16 +117,16 @@ class PaneReader:
         if start is None:
             return len(data)
         self._drawing = True
-        self._alternate = b"h" in data[max(0, start) :][:12] and b"?" in data[max(0, start) :][:12]
         # What was printed so far is on the screen too, and was decided as lines.
-        self._screen.restart(self._recent)
+        self._screen.restart(self._recent, self._total + len(lines))
         self._recent = b""
         return len(lines)
 
     def _feed_screen(self, data: bytes, position: str, sightings: list[Sighting]) -> int:
         """Read a screen up to where its program leaves the alternate screen; return the bytes used."""
-        end = leaves_alternate(data)
+        end = leaves_alternate(self._edge, data)
         part = data if end is None else data[:end]
+        self._edge = (self._edge + part)[-_EDGE:] if end is None else b""
         sightings.extend(self._screen.feed(part, position))
         if end is not None:
             sightings.extend(self._screen.settle())

@@ -7,13 +7,14 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from avt import Line, Vt  # type: ignore[attr-defined]  # its stubs don't re-export
 
 MIN_COLUMNS = 2
 """Below this width avt 0.17 panics on wide characters."""
 
-HISTORY_ROWS = 1400
+HISTORY_ROWS = 2500
 """Scrolled-off rows that are kept: what one slice can scroll off, and the rows that tell whose they are."""
 
 
@@ -27,6 +28,7 @@ _TEXT_STYLE = "\ufe0e"
 # Wide characters that no program prints stand for clusters inside the emulator.
 _STAND_IN = 0x30000
 _MAX_CLUSTERS = 4096
+_STAND_INS = re.compile("[\U00030000-\U00030fff]")
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ def width_of(text: str) -> int:
     return sum(_char_width(char) for char in text)
 
 
+@lru_cache(4096)
 def _char_width(char: str) -> int:
     if unicodedata.combining(char) or unicodedata.category(char) in {"Mn", "Me", "Cf"}:
         return 0
@@ -120,7 +123,7 @@ class Clusters:
 
     def decode(self, text: str) -> str:
         """Put the clusters back."""
-        return text.translate(self._clusters) if self._clusters and not text.isascii() else text
+        return text.translate(self._clusters) if self._clusters and _STAND_INS.search(text) else text
 
     def _stand_in(self, match: re.Match[str]) -> str:
         cluster = match.group()
