@@ -16,9 +16,9 @@ say() { printf 'aiorch: %s\n' "$*"; }
 
 # stop_engines: lets every engine put its windows back; one that does not answer is ended.
 stop_engines() {
-  tmux list-sessions -F '#{session_id} #{@aiorch_engine}' | while read -r session engine; do
+  tmux list-sessions -F '#{@aiorch_engine} #{@aiorch_run}' | while read -r engine run; do
     is_alive "$engine" || continue
-    "$plugin/scripts/aiorch" stop --session "$session" </dev/null >/dev/null 2>&1 || kill "$engine" 2>/dev/null
+    "$plugin/scripts/aiorch" --run "$run" stop </dev/null >/dev/null 2>&1 || kill "$engine" 2>/dev/null
     tries=50
     while [ "$tries" -gt 0 ] && is_alive "$engine"; do
       sleep 0.1
@@ -65,36 +65,44 @@ clear_status() {
   fi
 }
 
-# unset_in FLAGS [ID]: prints the commands that remove our options and hooks from one scope.
-unset_in() {
+# hooks_in FLAGS [ID], options_in FLAGS [ID]: print the commands that remove ours from one scope.
+hooks_in() {
   target=${2:+"-t '$2'"}
-  tmux show-options "$1" ${2:+-t "$2"} 2>/dev/null |
-    sed -n "s/^\(@aiorch[-_][A-Za-z0-9_-]*\).*/set-option $1u $target \1/p"
   tmux show-hooks "$1" ${2:+-t "$2"} 2>/dev/null |
     sed -n "s/^\([a-z-]*\[4207\]\).*/set-hook $1u $target \1/p"
 }
+options_in() {
+  target=${2:+"-t '$2'"}
+  tmux show-options "$1" ${2:+-t "$2"} 2>/dev/null |
+    sed -n "s/^\(@aiorch[-_][A-Za-z0-9_-]*\).*/set-option $1u $target \1/p"
+}
 
-# unset_all: in one pass over the server; a pane or session that ends meanwhile does no harm.
-unset_all() {
+# everywhere COMMAND: runs it for every scope of the server, and has tmux do what it prints. A pane or session
+# that ends meanwhile does no harm.
+everywhere() {
   {
-    unset_in -g
-    unset_in -gw
-    tmux list-sessions -F '#{session_id}' | while read -r id; do
-      unset_in -q "$id"
-      echo "set-environment -u -t '$id' AIORCH_STATUS"
-    done
-    tmux list-windows -aF '#{window_id}' | while read -r id; do unset_in -w "$id"; done
-    tmux list-panes -aF '#{pane_id}' | while read -r id; do unset_in -p "$id"; done
-    echo 'set-environment -gu AIORCH_STATUS'
+    "$1" -g
+    "$1" -gw
+    tmux list-sessions -F '#{session_id}' | while read -r id; do "$1" -q "$id"; done
+    tmux list-windows -aF '#{window_id}' | while read -r id; do "$1" -w "$id"; done
+    tmux list-panes -aF '#{pane_id}' | while read -r id; do "$1" -p "$id"; done
   } | tmux source-file - 2>/dev/null
+}
+
+clear_environment() {
+  tmux set-environment -gu AIORCH_STATUS
+  tmux list-sessions -F '#{session_id}' | while read -r id; do tmux set-environment -u -t "$id" AIORCH_STATUS; done
 }
 
 clean_server() {
   tmux list-sessions >/dev/null 2>&1 || return 0
+  # First, because one of them starts a lost engine again.
+  everywhere hooks_in
   stop_engines
   drop_bindings
   clear_status
-  unset_all
+  everywhere options_in
+  clear_environment
   say 'taken out of the running tmux server'
 }
 
