@@ -24,8 +24,9 @@ while [ "$count" -gt 0 ]; do
   set -- "$@" "$value"
   count=$((count - 1))
 done
-# A signal to the process group ends the worker, not the record of its end.
-trap : HUP INT TERM QUIT
+# A signal to the process group ends the worker, not the record of its end. HUP is not trapped: a shell
+# runs traps only after its child, and the kernel tells the child of a closed pane only once we are gone.
+trap : INT TERM QUIT
 status=126
 if cd -- "$AIORCH_CWD"; then
   if [ -e "$dir/stdin" ]; then

@@ -51,7 +51,7 @@ class Lab:
     ) -> None:
         self.root, self.home, self.socket = root, root / "home", root / "tmux.sock"
         self.project = root / project
-        self._size, self._primary = size, primary
+        self._size, self._primary, self._said = size, primary, 0
         for path in (self.home, self.project):
             path.mkdir(parents=True)
         self.env = {
@@ -72,8 +72,7 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        if kind is not None:
-            self._tell()
+        self._tell()
         pids = self.engine_pids()
         subprocess.run(self._argv("kill-server"), env=self.env, capture_output=True, check=False)
         until(lambda: not any(alive(pid) for pid in pids), "the engine ends with its server")
@@ -118,8 +117,13 @@ class Lab:
         self.say_line(f"[ORCHESTRATE] {payload if isinstance(payload, str) else json.dumps(payload)}")
 
     def say_line(self, text: str) -> None:
-        path = self.root / "said"
+        self._said += 1
+        path = self.root / f"said{self._said}"
         path.write_text(text + "\n")
+        # What is typed ahead is echoed in the middle of what the last command prints.
+        until(
+            lambda: self.tmux("capture-pane", "-p", "-t", "%0").rstrip().endswith("$"), "the shell's prompt"
+        )
         self.type(f"cat {path}")
 
     def delegate(self, *workers: tuple[str, str] | dict[str, Any], id: str | None = None) -> None:
@@ -180,6 +184,12 @@ class Lab:
         until(lambda: not alive(pid), "the engine is dead")
         return pid
 
+    def request(self, body: object) -> None:
+        """Hand the engine a request as keys do, without waiting for the answer."""
+        path = self.run / "inbox" / ".test"
+        path.write_text(json.dumps(body))
+        path.rename(path.with_name("test.json"))
+
     def put_program(self, name: str, text: str) -> Path:
         """Put an executable script on the PATH of everything in the lab."""
         path = self.root / "bin" / name
@@ -195,9 +205,10 @@ class Lab:
         return [shutil.which("tmux") or "tmux", "-u", "-f", "/dev/null", "-S", str(self.socket), *argv]
 
     def _tell(self) -> None:
-        """Print what a failed test needs to be understood."""
+        """Print what is needed to understand a failed test; pytest shows it only then."""
         for path in (self.home / ".local/state/aiorch/runs").glob("*"):
-            print(f"--- {path.name}\n" + (path / "engine.log").read_text())
+            log = path / "engine.log"
+            print(f"--- {path.name}\n{log.read_text() if log.exists() else 'no engine.log'}")
             journal = Journal(path / "journal.db", read_only=True)
             print("\n".join(f"[{event.tag}] {event.text}" for event in journal.events()))
 

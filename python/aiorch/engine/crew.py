@@ -14,11 +14,12 @@ from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRo
 from aiorch.launch import process
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import Job, LocalLauncher
-from aiorch.plan.schema import Plan, unique_name
+from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Placed, Session, Spawn
 from aiorch.workers.profile import AgentProfile, command, resolve_type
 
 KILL_SECONDS = 3.0
+_STOPPED = "stopped by the user"
 SUMMARY_LENGTH = 200
 # What belongs to the pane or the agent the variables come from, not to a worker.
 _OWN_VARIABLES = frozenset(
@@ -56,14 +57,14 @@ class Crew:
         self._profiles, self._exits = profiles, exits
         self._kill_at: dict[int, float] = {}
 
-    def add(self, directive: int, plan: Plan) -> None:
+    def add(self, directive: int, workers: Sequence[WorkerSpec]) -> None:
         """Queue the workers of an accepted plan; names already used in this run get a number."""
         taken = self._journal.names()
         names: dict[str, str] = {}
-        for spec in plan.workers:
+        for spec in workers:
             names[spec.name] = unique_name(spec.name, taken)
             taken.add(names[spec.name])
-        for spec in plan.workers:
+        for spec in workers:
             after = [names[name] for name in spec.after]
             self._journal.add_worker(directive, names[spec.name], spec.type, spec.task, after)
 
@@ -80,13 +81,11 @@ class Crew:
         if len(ready) > max(room, 0):
             self._note_queue(len(ready) - max(room, 0))
 
-    def next_start(self) -> float | None:
-        """Return when (seconds since the epoch) a waiting retry is due or a kill must be forced."""
-        due = [
-            row.not_before
-            for row in self._journal.workers()
-            if row.state is WorkerState.QUEUED and row.not_before
-        ]
+    def next_time(self) -> float | None:
+        """Return when (seconds since the epoch) a retry, a time limit or a forced kill is due."""
+        rows = self._journal.workers()
+        due = [row.not_before for row in rows if row.state is WorkerState.QUEUED and row.not_before]
+        due += [end for row in rows if (end := self._limit_of(row)) is not None]
         return min([*due, *self._kill_at.values()], default=None)
 
     def ended(self, pid: int) -> None:
@@ -108,14 +107,16 @@ class Crew:
             )
             self._journal.add_event(Tag.STOPPED, row.name)
         elif row.state in ACTIVE:
-            self._journal.set_worker(row.number, reason="stopped by the user")
-            self._launcher.cancel(row.pid)
-            self._kill_at[row.pid] = time.time() + KILL_SECONDS
+            self._stop_one(row, _STOPPED)
         else:
             raise DirectiveError(f"worker {name} has ended already ({row.state})")
 
-    def force_kills(self) -> None:
-        """Send KILL to the workers that outlived their TERM."""
+    def pass_time(self) -> None:
+        """End the workers whose time limit is over, and send KILL to those that outlived their TERM."""
+        for row in self._journal.workers():
+            end = self._limit_of(row)
+            if end is not None and end <= time.time():
+                self._stop_one(row, f"over its time limit of {self._config.time_limit:g} s")
         for pid, due in list(self._kill_at.items()):
             if due <= time.time():
                 del self._kill_at[pid]
@@ -163,6 +164,21 @@ class Crew:
                 )
             elif row.state is WorkerState.QUEUED:
                 self._journal.set_worker(row.number, state=WorkerState.KILLED, reason="the run was stopped")
+
+    def is_worker(self, pid: int) -> bool:
+        """Return whether a process is one of our workers' or comes from one."""
+        workers = {row.pid for row in self._journal.workers() if row.state in ACTIVE}
+        return not workers.isdisjoint(process.ancestry(pid))
+
+    def _limit_of(self, row: WorkerRow) -> float | None:
+        """Return when a worker has worked long enough, None without a limit or when it was told to end."""
+        limited = self._config.time_limit and row.state is WorkerState.WORKING and not row.reason
+        return row.started + self._config.time_limit if limited and row.started else None
+
+    def _stop_one(self, row: WorkerRow, reason: str) -> None:
+        self._journal.set_worker(row.number, reason=reason)
+        self._launcher.cancel(row.pid)
+        self._kill_at[row.pid] = time.time() + KILL_SECONDS
 
     def _find(self, name: str) -> WorkerRow:
         row = next((row for row in self._journal.workers() if row.name == name), None)
@@ -237,19 +253,19 @@ class Crew:
             self._launcher.mark_labelled(row.action)
 
     def _settle(self, row: WorkerRow, status: int | None) -> None:
-        reason = row.reason
+        """Decide what the end of an attempt means; `status` is what its wrapper recorded, if anything."""
+        reason = _exit_reason(status)
+        if status is None and self._session.pane(row.pane) is None:
+            self._end(row, WorkerState.KILLED, None, row.reason or "its pane was closed")
+            return
         if status is None:
             status, reason = self._ask_tmux(row)
         if status == 0:
             self._finish(row)
-            return
-        stopped = row.reason == "stopped by the user"
-        if not reason:
-            reason = (
-                f"exit {status}" if status is not None and status < 128 else f"signal {(status or 128) - 128}"
-            )
-        if stopped or (status is not None and status > 128 and self._session.pane(row.pane) is None):
-            self._end(row, WorkerState.KILLED, status, reason if stopped else "its pane was closed")
+        elif row.reason:
+            # Told to end: by the user it is killed, by its time limit it failed.
+            state = WorkerState.KILLED if row.reason == _STOPPED else WorkerState.FAILED
+            self._end(row, state, status, row.reason)
         elif row.attempt <= self._config.retries:
             self._note_failure(row, status, reason)
             self._queue_again(self._journal.worker(row.number), time.time() + self._config.retry_delay)
@@ -263,8 +279,8 @@ class Crew:
         except TmuxError:
             status, signal = None, None
         if signal is not None:
-            return 128 + signal, f"signal {signal}"
-        return status, "" if status is not None else "ended without a record"
+            status = 128 + signal
+        return status, "ended without a record" if status is None else _exit_reason(status)
 
     def _finish(self, row: WorkerRow) -> None:
         result = self._launcher.result(row.action) or self._last_words(row)
@@ -323,3 +339,9 @@ def _may_start(row: WorkerRow, by_name: Mapping[str, WorkerRow], now: float) -> 
         and row.not_before <= now
         and all(by_name[name].state is WorkerState.DONE for name in row.after)
     )
+
+
+def _exit_reason(status: int | None) -> str:
+    if status is None:
+        return ""
+    return f"exit {status}" if status <= 128 else f"signal {status - 128}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from aiorch.engine.primary import Primary
 from aiorch.errors import AiorchError, DirectiveError
 from aiorch.journal import DirectiveRow, DirectiveState, Journal, Tag
 from aiorch.plan.rules import make_plan
-from aiorch.plan.schema import Plan, Request, parse_request
+from aiorch.plan.schema import Plan, Request, WorkerSpec, parse_request
 from aiorch.trust import Verdict, decide
 from aiorch.workers.profile import AgentProfile, builtin_agents, known_types
 
@@ -48,12 +48,12 @@ class Intake:
         self._agents = set(builtin_agents(profiles))
         self._types = set(known_types(profiles, config))
 
-    def take(self, sighting: Sighting) -> Answer:
+    def take(self, sighting: Sighting, *, from_worker: bool = False) -> Answer:
         """Decide about one sighting, in one transaction; the same one again changes nothing."""
         with self._journal.transaction():
             if isinstance(sighting, Rejected):
                 return self._reject(sighting)
-            return self._receive(sighting)
+            return self._receive(sighting, from_worker)
 
     def approve(self, number: int | None) -> list[Answer]:
         """Run the directive of that number that waits for an answer, or all of them.
@@ -84,12 +84,8 @@ class Intake:
         return found
 
     def _approve(self, row: DirectiveRow) -> Answer:
-        try:
-            plan = make_plan(
-                self._request(row.payload), self._config.rules, self._types, self._config.default_type
-            )
-        except AiorchError as error:
-            return self._refuse(row.number, str(error))
+        # What runs is what was shown: the plan in the journal, not the file or the rules as they are now.
+        plan = [WorkerSpec(**{**item, "after": tuple(item["after"])}) for item in json.loads(row.plan)]
         with self._journal.transaction():
             return self._run(row.number, plan)
 
@@ -101,7 +97,7 @@ class Intake:
         self._journal.add_event(tag, f"{rejected.reason} (#{number}: {shown(rejected.received_as)})")
         return Answer(number, "rejected" if rejected.is_error else "ignored", rejected.reason)
 
-    def _receive(self, directive: Directive) -> Answer:
+    def _receive(self, directive: Directive, from_worker: bool) -> Answer:
         identity = directive.payload.get("id")
         known = isinstance(identity, (str, int)) and not isinstance(identity, bool)
         user_id = str(identity) if known else None
@@ -120,13 +116,14 @@ class Intake:
             self._journal.add_event(
                 Tag.IGNORED, f"unknown keys of #{number}, not used: {', '.join(request.unknown_keys)}"
             )
-        return self._judge(number, plan, directive)
+        return self._judge(number, plan, directive, from_worker)
 
     def _request(self, payload: Mapping[str, object]) -> Request:
         request = parse_request(payload)
         if request.file is None:
             return request
         reference = read_reference(request.file, Path(self._primary.working_directory()))
+        self._journal.add_event(Tag.RECEIVED, f"{shown(request.file)} (sha256 {reference.sha256})")
         return replace(parse_request(merged(payload, reference)), id=request.id)
 
     def _check_id(self, number: int, user_id: str | None, directive: Directive) -> Answer | None:
@@ -144,14 +141,15 @@ class Intake:
         self._journal.add_event(Tag.IGNORED, reason)
         return Answer(number, "ignored", reason)
 
-    def _judge(self, number: int, plan: Plan, directive: Directive) -> Answer:
+    def _judge(self, number: int, plan: Plan, directive: Directive, from_worker: bool) -> Answer:
         types = {worker.type for worker in plan.workers}
         # The default type is the user's own choice, so it counts as a role like the built-in ones.
-        roles = {"simple", "sparc", "swarm", "auto", self._config.default_type} - set(self._config.types)
+        programs = {own.name for own in self._config.types.values() if own.command}
+        roles = ({"simple", "sparc", "swarm", "auto"} - programs) | {self._config.default_type}
         verdict, reason = decide(
             source=directive.source, known_agent=self._primary.agent is not None, altered=directive.altered,
             types=types, role_types=roles, agent_types=self._agents,
-            hosts=any(worker.host for worker in plan.workers), from_worker=False,
+            hosts=any(worker.host for worker in plan.workers), from_worker=from_worker,
             overrides=self._config.trust,
         )  # fmt: skip
         if verdict is Verdict.REFUSE:
@@ -159,23 +157,19 @@ class Intake:
         if verdict is Verdict.ASK or self._config.approve == "ask":
             plan_text = json.dumps([asdict(worker) for worker in plan.workers])
             self._journal.set_directive(number, DirectiveState.ASKING, reason, plan_text)
-            count = len(plan.workers)
-            words = f"{count} worker{'s' if count > 1 else ''}"
-            self._journal.add_event(Tag.ASKING, f"#{number}: start {words}? prefix + O answers ({reason})")
+            question = f"#{number}: start {counted(len(plan.workers))}? prefix + O answers ({reason})"
+            self._journal.add_event(Tag.ASKING, question)
             return Answer(number, "asking", f"#{number} waits for the user's answer")
-        return self._run(number, plan)
+        return self._run(number, plan.workers)
 
-    def _run(self, number: int, plan: Plan) -> Answer:
-        count = len(plan.workers)
-        words = f"{count} worker{'s' if count > 1 else ''}"
-        self._journal.set_directive(
-            number, DirectiveState.RUNNING, "", json.dumps([asdict(worker) for worker in plan.workers])
-        )
-        self._crew.add(number, plan)
+    def _run(self, number: int, workers: Sequence[WorkerSpec]) -> Answer:
+        plan = json.dumps([asdict(worker) for worker in workers])
+        self._journal.set_directive(number, DirectiveState.RUNNING, "", plan)
+        self._crew.add(number, workers)
+        words = counted(len(workers))
         self._journal.add_event(Tag.SPAWNING, words)
-        return Answer(
-            number, "queued", f"#{number}: {words}: {', '.join(worker.name for worker in plan.workers)}"
-        )
+        names = ", ".join(worker.name for worker in workers)
+        return Answer(number, "queued", f"#{number}: {words}: {names}")
 
     def _refuse(self, number: int, reason: str) -> Answer:
         self._journal.set_directive(number, DirectiveState.REJECTED, reason)
@@ -188,3 +182,8 @@ def shown(text: str) -> str:
     flat = "".join(char if char.isprintable() else " " for char in text)
     flat = " ".join(flat.split())
     return flat if len(flat) <= SHOWN_TASK else flat[: SHOWN_TASK - 1] + "…"
+
+
+def counted(workers: int) -> str:
+    """Return a number of workers in words."""
+    return "1 worker" if workers == 1 else f"{workers} workers"

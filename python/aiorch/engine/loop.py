@@ -113,7 +113,7 @@ class Engine:
 
     def _next(self, run: Run) -> Event | None:
         """Return the next event, or None when it is time for something that was put off."""
-        due = [at for at in (self._settle_at(), run.crew.next_start()) if at is not None]
+        due = [at for at in (self._settle_at(), run.crew.next_time()) if at is not None]
         try:
             return self._queue.get(timeout=max(0.0, min(due) - time.time()) if due else None)
         except queue.Empty:
@@ -151,7 +151,7 @@ class Engine:
         if settle_at is not None and settle_at <= time.time():
             self._unsettled_since = None
             run.settle()
-        run.crew.force_kills()
+        run.crew.pass_time()
 
 
 def serve_logged(engine: Engine, run: Run) -> int:

@@ -48,6 +48,7 @@ class Primary:
         self._given = profiles[agent] if agent else None
         self.running: Running | None = None
         self._recognised_at = 0.0
+        self._armed = False
         self.reader: PaneReader
         self._tail: SegmentTail
         self._size = (80, 24)
@@ -75,12 +76,14 @@ class Primary:
         self._recognise(info.pid)
         seed = self._arm()
         self.journal.set_meta("seed", seed)
+        self._armed = True
         self._start_reader(Cursor("", 0), seed)
         self._note_size(Cursor("", 0))
         return list(self.reader.seeded)
 
     def reopen(self) -> None:
         """Take up the log where the last engine left it; arm a new pipe when the old one is gone."""
+        self._armed = True
         info = self.session.pane(self.pane)
         if info is not None:
             self._recognise(info.pid)
@@ -146,9 +149,10 @@ class Primary:
 
     def close(self) -> None:
         """Stop watching: the pipe is closed, the log stays."""
-        self.session.control.try_run("pipe-pane", "-t", self.pane)
-        self.session.control.try_run("set-option", "-pu", "-t", self.pane, "@aiorch_pipe")
-        self._tail.close()
+        if self._armed:
+            self.session.control.try_run("pipe-pane", "-t", self.pane)
+            self.session.control.try_run("set-option", "-pu", "-t", self.pane, "@aiorch_pipe")
+            self._tail.close()
 
     def _arm(self) -> str:
         """Pipe the pane into a new series of segments and return what the pane shows at that moment."""

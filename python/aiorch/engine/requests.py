@@ -72,7 +72,9 @@ class Requests:
         source = Source.KEY if body.get("source") == "key" else Source.CLI
         text = json.dumps(payload, ensure_ascii=False)
         directive = Directive(payload, source, "request", f"inbox/{request}", text, request)
-        return [self._run.intake.take(directive)]
+        pid = body.get("pid")
+        from_worker = isinstance(pid, int) and self._run.crew.is_worker(pid)
+        return [self._run.intake.take(directive, from_worker=from_worker)]
 
     def _retry(self, body: Mapping[str, object], _: str) -> Answers:
         self._run.crew.retry(str(body.get("name")))

@@ -44,6 +44,19 @@ def working_directory(pid: int) -> str | None:
         return None
 
 
+def ancestry(pid: int) -> list[int]:
+    """Return the process and those it comes from, nearest first; itself alone where /proc is missing."""
+    found = []
+    while pid > 1 and pid not in found:
+        found.append(pid)
+        try:
+            stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
+        except OSError:
+            break
+        pid = int(stat.rpartition(")")[2].split()[1])
+    return found
+
+
 def is_alive(pid: int) -> bool:
     """Return whether a process runs; a zombie does not."""
     if sys.platform.startswith("linux"):
