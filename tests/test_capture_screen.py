@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aiorch.capture import screen as screen_module
 from aiorch.capture.directive import Directive, Rejected, Sighting
+from aiorch.capture.frames import SLICE
 from aiorch.capture.grammar import Broken, Complete, content_key
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.marker import find_markers
@@ -251,6 +252,24 @@ def test_a_seed_is_listed_and_a_restart_of_the_screen_keeps_identities() -> None
     assert pane.feed(f"\x1b[2J\x1b[H● Go:\r\n\r\n  {GOOD}".encode(), "s:0") + pane.settle() == []
     pane.resync('● Go:\n\n  [ORCHESTRATE] {"task": "new"}\n')
     assert payloads(pane.settle()) == [{"task": "new"}]
+
+
+def test_a_seeded_screen_is_continued_when_drawing_starts_late() -> None:
+    pane = PaneReader(80, 24, CLAUDE)
+    pane.seed(f"● Go:\n\n  {GOOD}\n  more", cursor=(6, 3))
+    found = pane.feed(b"\x1b[2B\r\x1b[2C" + b'[ORCHESTRATE]\x1b[17G{"task":\x1b[26G"b"}', "s:0")
+    assert pane.drawing
+    assert pane.screen_text()[:6] == ["● Go:", "", f"  {GOOD}", "  more", "", '  [ORCHESTRATE] {"task": "b"}']
+    assert payloads(found + pane.settle()) == [{"task": "b"}]
+
+
+def test_a_marker_cut_by_a_slice_is_seen() -> None:
+    text = f"\x1b[H● Go:\r\n\r\n  {GOOD}".encode()
+    start = text.index(b"[ORCH")
+    for before in range(SLICE - start - 20, SLICE - start + 8):
+        pane = reader()
+        styled = text.replace(b"E]", b"E\x1b[39m]")
+        assert len(payloads(pane.feed(b"\x1b[m" * (before // 3) + styled, "s:0") + pane.settle())) == 1
 
 
 def test_an_emulators_panic_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ class ScreenReader:
         self._tail = b""
         self._position = ""
         self._hot = False
-        self._suspect = False
+        self._suspect = 0
         self._unsettled = False
         self._resized = False
         self._torn = False
@@ -59,7 +59,7 @@ class ScreenReader:
     @property
     def wants_settle(self) -> bool:
         """Say whether a look at the quiet screen could decide anything."""
-        return bool(self._doubts) or (self._unsettled and (self._hot or self._suspect))
+        return bool(self._doubts) or (self._unsettled and (self._hot or self._suspect > 0))
 
     def feed(self, data: bytes, position: str) -> list[Sighting]:
         """Take bytes that begin at `position`."""
@@ -72,10 +72,12 @@ class ScreenReader:
         while at < len(data):
             piece = data[at : at + SLICE - self._offset % SLICE]
             at += len(piece)
-            self._suspect = self._suspect or has_trace(self._tail + piece)
+            if has_trace(self._tail + piece):
+                # The rest of the marker may lie behind the end of the slice.
+                self._suspect = 2
             self._advance(piece)
             if self._offset % SLICE == 0 and (self._hot or self._suspect):
-                self._suspect = False
+                self._suspect = max(0, self._suspect - 1)
                 sightings.extend(self._scan(settled=False))
         return sightings
 
@@ -97,18 +99,19 @@ class ScreenReader:
                 # Rows cut anew at another width leave parts of words in the gutter.
                 self._gutter = replace(self._gutter, strict=False)
 
-    def seed(self, text: str) -> list[Rejected]:
+    def seed(self, text: str, cursor: tuple[int, int] | None) -> list[Rejected]:
         """Start with the text of a screen; return the directives on it, which will not be yielded."""
-        self._screen.feed_text("\r\n".join(text.rstrip("\n").split("\n")))
+        self._screen.feed_text(_drawing(text, cursor))
         return self._remember()
 
-    def restart(self, data: bytes, offset: int) -> None:
-        """Begin a new screen with bytes that were read elsewhere, up to `offset` of the stream.
+    def restart(self, data: bytes, offset: int, keep: bool) -> None:
+        """Continue a screen, or begin a new one, with bytes that were read elsewhere.
 
-        Nothing on it will be yielded.
+        They end at `offset` of the stream; nothing on the screen will be yielded.
         """
         self._offset = offset
-        self._screen = Screen(self._screen.cols, self._screen.rows)
+        if not keep:
+            self._screen = Screen(self._screen.cols, self._screen.rows)
         self._next_row = 0
         self._tail = b""
         self._screen.feed(data)
@@ -118,10 +121,10 @@ class ScreenReader:
         """Return the visible rows."""
         return [row.text for row in self._screen.view()]
 
-    def resync(self, text: str) -> None:
+    def resync(self, text: str, cursor: tuple[int, int] | None) -> None:
         """Put the text of the real screen in the place of the emulated one; history and identities stay."""
         screen = Screen(self._screen.cols, self._screen.rows)
-        screen.adopt(self._screen, "\r\n".join(text.rstrip("\n").split("\n")))
+        screen.adopt(self._screen, _drawing(text, cursor))
         self._screen, self._torn, self._unsettled = screen, False, True
         self._hot = True
 
@@ -204,6 +207,12 @@ class ScreenReader:
                 )
         self._last = set()
         return known
+
+
+def _drawing(text: str, cursor: tuple[int, int] | None) -> str:
+    """Return what draws the text of a screen, with the cursor at column and row `cursor`."""
+    drawn = "\r\n".join(text.rstrip("\n").split("\n"))
+    return drawn if cursor is None else f"\x1b[H{drawn}\x1b[{cursor[1] + 1};{cursor[0] + 1}H"
 
 
 def _has_marker(rows: list[Row], first: int) -> bool:

@@ -38,6 +38,7 @@ class PaneReader:
         self._drawing = mode == "screen"
         self._recent = b""
         self._edge = b""
+        self._fresh = False
         self._total = 0
         self.seeded: list[Rejected] = []
 
@@ -88,21 +89,23 @@ class PaneReader:
         """Take the pane's new size."""
         self._screen.resize(cols, rows)
 
-    def seed(self, text: str) -> None:
+    def seed(self, text: str, cursor: tuple[int, int] | None = None) -> None:
         """Start with what `capture-pane -p` showed when the pane was adopted.
 
-        Directives on it are never yielded from the screen; they are listed in `seeded`.
+        `cursor` is `#{cursor_x},#{cursor_y}`: programs that move the cursor relatively need it. Directives
+        on the screen are never yielded from it; they are listed in `seeded`.
         """
-        self.seeded.extend(self._screen.seed(text))
+        self.seeded.extend(self._screen.seed(text, cursor))
+        self._fresh = True
 
-    def resync(self, text: str) -> None:
+    def resync(self, text: str, cursor: tuple[int, int] | None = None) -> None:
         """Correct a drawn screen by what `capture-pane -p` shows, without marking anything as seen.
 
         Worth a call once a pane is quiet after a resize: log and size change are not ordered to the byte,
         and a program that sends differences only then leaves an emulated screen torn.
         """
         if self._drawing:
-            self._screen.resync(text)
+            self._screen.resync(text, cursor)
 
     def screen_text(self) -> list[str]:
         """Return the visible rows of a drawn screen, or the unfinished line of a plain pane."""
@@ -118,7 +121,10 @@ class PaneReader:
             return len(data)
         self._drawing = True
         # What was printed so far is on the screen too, and was decided as lines.
-        self._screen.restart(self._recent, self._total + len(lines))
+        # A seeded screen is continued as long as all that followed it is known.
+        keep = self._fresh and self._total + len(lines) <= _RECENT
+        self._screen.restart(self._recent, self._total + len(lines), keep)
+        self._fresh = False
         self._recent = b""
         return len(lines)
 
