@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
 from hypothesis import given, settings
@@ -353,6 +354,7 @@ def test_every_profile_loads(agent: str) -> None:
     gutter = gutter_of(agent)
     assert gutter is not None
     assert gutter.name == agent
+    assert gutter == Gutter.from_mapping(tomllib.loads((SCREENS / f"{agent}.toml").read_text()))
 
 
 def test_a_wrong_gutter_names_every_mistake() -> None:

@@ -47,7 +47,13 @@ class Gutter:
 
     @classmethod
     def from_mapping(cls, table: Mapping[str, object]) -> Gutter:
-        """Build a gutter from a TOML table; raises ConfigError naming every wrong key or value."""
+        """Build a gutter from a `[screen]` table, or from the whole file that holds it.
+
+        Raises ConfigError naming every wrong key or value.
+        """
+        whole = table.get("screen")
+        if isinstance(whole, Mapping):
+            table = whole
         values: dict[str, object] = {}
         problems = []
         known = {field.name: field.default for field in fields(cls)}
