@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +16,7 @@ from watchdog.observers import Observer
 
 from aiorch.journal import Event, Journal, Tag
 
+MIN_WRAP = 24
 _COLOURS = {
     Tag.LISTENING: "36",
     Tag.RECEIVED: "1;35",
@@ -31,12 +34,18 @@ _COLOURS = {
 }
 
 
-def format_event(event: Event, *, color: bool) -> str:
-    """Return one line of the event log, `12:01:07 [SPAWNED] testing in pane %7` for instance."""
-    clock = time.strftime("%H:%M:%S", time.localtime(event.time))
+def format_event(event: Event, *, color: bool, width: int = 0) -> str:
+    """Return one entry of the event log, `12:01:07 [SPAWNED] testing in pane %7` for instance.
+
+    With a width in columns it is broken between words, the rest indented below the tag.
+    """
+    clock, tag = time.strftime("%H:%M:%S", time.localtime(event.time)), f"[{event.tag}]"
+    text = f"{clock} {tag} {event.text}"
+    if width > MIN_WRAP:
+        text = "\n".join(textwrap.wrap(text, width, subsequent_indent=" " * len(f"{clock} ")))
     if not color:
-        return f"{clock} [{event.tag}] {event.text}"
-    return f"\033[2m{clock}\033[0m \033[{_COLOURS[event.tag]}m[{event.tag}]\033[0m {event.text}"
+        return text
+    return text.replace(f"{clock} {tag}", f"\033[2m{clock}\033[0m \033[{_COLOURS[event.tag]}m{tag}\033[0m", 1)
 
 
 def use_color(env: Mapping[str, str] = os.environ) -> bool:
@@ -66,7 +75,8 @@ def follow(journal_path: Path, *, forever: bool = True) -> None:
         while True:
             for event in journal.events(last):
                 last = event.number
-                print(format_event(event, color=color), flush=True)  # noqa: T201 - this is the view
+                width = shutil.get_terminal_size().columns
+                print(format_event(event, color=color, width=width), flush=True)  # noqa: T201 - the view
             if not forever:
                 return
             wakes.get()

@@ -10,10 +10,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from aiorch import paths
+from aiorch.capture.gutter import Gutter
 from aiorch.config import PERMISSIONS, TASK_VIA, Config, UserType
 from aiorch.errors import AgentMissingError, ConfigError, ProfileError
 from aiorch.plan.rules import SHELL
-from aiorch.toml_file import Reader, read_toml
+from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.workers.executable import find_executable
 
 AUTO = "auto"
@@ -307,13 +308,9 @@ def _is_process(wanted: str, name: str) -> bool:
 
 def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfile:
     file = read_toml(path)
+    screen = _screen(path, file, problems)
     reader = Reader(file, (), file.data)
     name = reader.text("name", path.stem, choices=(path.stem,))
-    screen = (
-        read_toml(path.parent / "screens" / path.name)
-        if (path.parent / "screens" / path.name).exists()
-        else None
-    )
     profile = AgentProfile(
         name=name,
         title=reader.text("title", name, filled=True),
@@ -324,7 +321,7 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         interactive=_launch(reader.sub("interactive")) if "interactive" in reader.table else None,
         lead=_here(reader.words("lead", ("{agent}",))),
         env=_env(reader.sub("env")),
-        screen=screen.data if screen else {},
+        screen=screen,
         raw=reader.flag("raw"),
         offered=reader.flag("offered", True),
         rank=reader.whole("rank", 100, 0, 1000),
@@ -334,8 +331,25 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
     if not profile.oneshot.argv and file.data:
         reader.problem("oneshot", "is needed, with an argv")
     reader.finish()
-    problems += file.all_problems() + (screen.all_problems() if screen else [])
+    problems += file.all_problems()
     return profile
+
+
+def _screen(path: Path, file: TomlFile, problems: list[str]) -> Mapping[str, Any]:
+    """Return the profile's `[screen]` table: from the file itself, else from the one in `screens/`."""
+    own = file.data.pop("screen", None)
+    beside = path.parent / "screens" / path.name
+    if own is None and beside.exists():
+        other = read_toml(beside)
+        problems += other.all_problems()
+        own = other.data.get("screen")
+    table = own if isinstance(own, dict) else {}
+    try:
+        Gutter.from_mapping(table)
+    except ConfigError as error:
+        problems += [f"{path.name}: {problem}" for problem in error.problems]
+        return {}
+    return table
 
 
 def _launch(reader: Reader) -> Launch:
