@@ -4,25 +4,32 @@ dir=$(cd "${0%/*}" && pwd -P) || exit 1
 . "$dir/tmux.sh"
 
 key=$(tmux show-options -gqv @aiorch-key)
-mine=$(tmux show-options -gqv @aiorch_key)
-if [ "$mine" != "$key" ] && [ -n "$mine" ]; then
-  drop_binding "$mine"
-  tmux set-option -gu @aiorch_key
-fi
+quoted=''
+[ -z "$key" ] || quoted=$(quoted_key "$key")
+drop_bindings "$quoted"
+tmux set-option -gu @aiorch_key
 [ -n "$key" ] || exit 0
 
-line=$(tmux list-keys -T prefix -- "$(as_argument "$key")" 2>/dev/null)
-# tmux's own meaning of a key gives way when the user names that key; anybody else's does not.
-if is_ours "$line" || [ -z "$line" ] || [ "$line" = "$(native_binding "$key")" ]; then
-  [ -z "$line" ] || tmux unbind-key -T prefix -- "$(as_argument "$key")"
-  glob=$(tmux show-options -gqv @aiorch_glob)
-  tmux source-file "$glob/bind.conf"
+if [ -z "$quoted" ]; then
+  why='is no key'
+else
+  why=''
+  line=$(tmux list-keys -T prefix | find_line "$quoted")
+  # tmux's own meaning of a key gives way when the user names that key; anybody else's does not.
+  if is_ours "$line" || [ -z "$line" ]; then
+    :
+  elif [ "$(echo "$line" | tr -s ' ')" = "$(native_lines | find_line "$quoted" | tr -s ' ')" ]; then
+    unbind "$quoted"
+  else
+    why='is taken'
+  fi
 fi
 
-if [ "$(tmux show-options -gqv @aiorch_key)" != "$key" ] || ! is_ours "$(tmux list-keys -T prefix -- "$(as_argument "$key")")"; then
-  if [ -n "$line" ]; then why="is taken"; else why="is no key"; fi
+if [ -z "$why" ]; then
+  glob=$(tmux show-options -gqv @aiorch_glob)
+  tmux source-file "$glob/bind.conf"
+else
   tmux set-option -g @aiorch_error "aiorch: prefix $key $why, name another: set -g @aiorch-key KEY"
-  tmux set-option -gu @aiorch_key
   # While the server starts there is nobody to tell; then the segment does.
   tmux display-message -d 5000 '#{@aiorch_error}'
 fi

@@ -27,26 +27,6 @@ stop_engines() {
   done
 }
 
-# drop_bindings: every key in the prefix table that leads to us, whatever option named it.
-drop_bindings() {
-  tmux list-keys -T prefix | while IFS= read -r line; do
-    is_ours "$line" || continue
-    # As list-keys printed it, the key is quoted for tmux's parser.
-    quoted=$(printf '%s\n' "$line" | sed 's/^bind-key *\(-r \)\{0,1\} *-T prefix *\([^ ]*\) .*/\2/')
-    printf 'unbind-key -T prefix %s\n' "$quoted" | tmux source-file -
-    give_back "$quoted"
-  done
-}
-
-# give_back QUOTED: binds what a tmux without configuration has on that key.
-give_back() (
-  probe=$(mktemp -d) || exit 1
-  printf 'list-keys -T prefix %s\n' "$1" |
-    tmux -S "$probe/tmux" -f /dev/null start-server \; source-file - 2>/dev/null >"$probe/line"
-  tmux source-file "$probe/line"
-  rm -rf "$probe"
-)
-
 # clear_status: takes our segment, and the columns that we added, back out of status-right.
 clear_status() {
   segment=$(tmux show-options -gqv @aiorch_segment)

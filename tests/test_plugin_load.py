@@ -269,7 +269,7 @@ def test_word_that_is_no_key_is_reported(server: Server) -> None:
 
 def test_key_is_listed_with_a_note(server: Server) -> None:
     server.load()
-    assert "aiorch: open" in server.tmux("list-keys", "-N", "-T", "prefix", "O")
+    assert "aiorch: open" in server.tmux("list-keys", "-N", "-T", "prefix")
 
 
 # ---- the segment

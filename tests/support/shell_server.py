@@ -101,10 +101,13 @@ class Server:
         return self.tmux("show-options", "-gqv", name)
 
     def key(self, key: str) -> str:
-        """Return what list-keys says about a key of the prefix table, empty when it is free."""
+        """Return the line of list-keys for a key of the prefix table, empty when it is free."""
         word = key[:-1] + "\\;" if key.endswith(";") else key
-        listed = run(["tmux", "-S", str(self.socket), "list-keys", "-T", "prefix", "--", word], self.env)
-        return listed.stdout.strip()
+        # A table of its own tells how list-keys writes the key; asked for one key, tmux 3.7c prints nothing.
+        probe = ("bind-key", "-T", "p", "--", word, "refresh-client", ";", "list-keys", "-T", "p", ";")
+        written = self.tmux(*probe, "unbind-key", "-a", "-T", "p").split()[-2]
+        lines = self.tmux("list-keys", "-T", "prefix").splitlines()
+        return next((line for line in lines if written in line.split()[:5]), "")
 
     def press(self, client: Client, key: str) -> None:
         """Press the prefix and a key, as slowly as fingers.
