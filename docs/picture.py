@@ -24,9 +24,9 @@ PICTURES = {"demo.png": (140, 40), "demo-80x24.png": (80, 24)}
 def wait_for(outer: list[str], text: str) -> None:
     """Return when the screen shows a text; end the program when it does not come."""
     end = time.monotonic() + WAIT_SECONDS
-    while text not in SGR.sub("", capture(outer)):
-        if time.monotonic() > end:
-            sys.exit(f"the demo did not show {text!r}:\n{capture(outer)}")
+    while text not in (screen := SGR.sub("", capture(outer))):
+        if "Pane is dead" in screen or time.monotonic() > end:
+            sys.exit(f"the demo did not show {text!r}:\n{screen}")
         time.sleep(0.05)
 
 

@@ -34,6 +34,7 @@ set -g default-terminal tmux-256color
 set -g terminal-overrides ',*:Tc'
 set -g prefix None
 set -g escape-time 0
+set -g remain-on-exit on
 """
 
 
@@ -160,7 +161,8 @@ def main() -> int:
     add("--settle", type=float, default=1.5, help="longest wait for a still screen")
     options = parser.parse_args()
     cols, rows = (int(part) for part in options.size.split("x"))
-    inner = ["tmux", "-u", "-S", options.socket, "attach-session"]
+    # Named, not left to be found out by a query that a quick picture would not wait for.
+    inner = ["tmux", "-u", "-T", "RGB", "-S", options.socket, "attach-session"]
     inner += ["-t", options.target] if options.target else []
     with outer_client(inner, cols, rows) as outer:
         settled_screen(outer, options.settle)

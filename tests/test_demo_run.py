@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from aiorch.demo.run import _missing
-from aiorch.journal import Event, Tag
+from aiorch.capture.directive import Directive, Source
+from aiorch.demo.run import _changed, _missing
+from aiorch.demo.stage import REQUEST
+from aiorch.journal import Event, Journal, Tag
 from demo_server import wait_until
 from support.client import PREFIX, Client
 
@@ -134,3 +136,12 @@ def test_no_tmux_is_told(env: dict[str, str], tmp_path: Path) -> None:
 
 def test_nothing_started_is_not_complete() -> None:
     assert "no worker at all" in _missing([], [Event(1, 0.0, Tag.FAILED, "x")])
+
+
+def test_request_that_arrived_changed_is_told(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    payload = {"task": REQUEST.replace(" with", "  with")}
+    journal.add_directive(Directive(payload, Source.SCREEN, "", "", "", "key"), 1, None)
+    assert "was read as" in _changed(journal.directives())
+    assert _changed([]) == ""
+    journal.close()

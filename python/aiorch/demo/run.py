@@ -16,8 +16,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aiorch import paths
+from aiorch.capture.directive import Source
+from aiorch.demo.stage import REQUEST
 from aiorch.errors import EngineError, TmuxError, UsageError
-from aiorch.journal import ENDED, Event, Journal, Tag, WorkerRow, WorkerState
+from aiorch.journal import ENDED, DirectiveRow, Event, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.process import is_alive
 from aiorch.ui.monitor import format_event, use_color
 from aiorch.ui.report import worker_table
@@ -236,10 +238,10 @@ def _hand_results(stage: Stage, workers: list[WorkerRow]) -> None:
 def _report(stage: Stage, *, watched: bool) -> int:
     """Print the table of workers and judge what was seen; whoever watches may leave when they like."""
     journal = stage.journal()
-    workers, events = journal.workers(), journal.events()
+    workers, events, directives = journal.workers(), journal.events(), journal.directives()
     journal.close()
     _say("\n" + worker_table(workers) if workers else "no worker was started")
-    problem = _missing(workers, events)
+    problem = _missing(workers, events) or _changed(directives)
     if watched and not _is_over(workers):
         _say("\nyou left before the crew was done")
         return 0
@@ -257,6 +259,12 @@ def _missing(workers: list[WorkerRow], events: list[Event]) -> str:
     if not any(event.tag is Tag.FAILED for event in events) or not any(row.attempt > 1 for row in workers):
         return "no failure and retry was seen"
     return ""
+
+
+def _changed(directives: list[DirectiveRow]) -> str:
+    """Return which directive is not what the lead printed, empty when all are."""
+    tasks = [row.payload.get("task") for row in directives if row.source == Source.SCREEN]
+    return next((f"the request was read as {task!r}" for task in tasks if task != REQUEST), "")
 
 
 def _say(text: str) -> None:
