@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from aiorch.capture.addressing import AddressingDetector
 from aiorch.capture.ansi import decode_line
 from aiorch.capture.directive import Directive, Rejected, Sighting
-from aiorch.capture.grammar import MARKER, MAX_PAYLOAD, Broken, Complete, Partial, in_string, judge
+from aiorch.capture.grammar import (
+    MARKER,
+    MAX_PAYLOAD,
+    Balance,
+    Broken,
+    Complete,
+    Partial,
+    in_string,
+    judge,
+    object_end,
+)
 from aiorch.capture.lines import find_in_text
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.plain import MAX_LINE, PlainReader
@@ -332,3 +342,16 @@ def test_what_was_read_as_lines_is_not_read_again_from_the_screen() -> None:
 def test_a_bare_marker_says_nothing() -> None:
     assert read(b"[ORCHESTRATE]\nis the marker\n") == []
     assert payloads(read(b"[ORCHESTRATE]\n\n" + GOOD + b"\n")) == [{"task": "Build a REST API with auth"}]
+
+
+@given(st.text(alphabet='{}[]"\\\\ab', max_size=30), st.lists(st.integers(0, 30), max_size=4))
+def test_balance_in_pieces_is_balance_of_the_whole(tail: str, cuts: list[int]) -> None:
+    text = "{" + tail
+    edges = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
+    balance = Balance()
+    for start, end in pairwise(edges):
+        if not balance.ended:
+            balance.feed(text[start:end])
+    assert balance.ended == (object_end(text, 0) >= 0)
+    if not balance.ended:
+        assert balance.inside == in_string(text)

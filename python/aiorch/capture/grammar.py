@@ -18,6 +18,7 @@ MAX_PAYLOAD = 1 << 20
 LEAD = re.compile(r" {0,3}`?")
 _AFTER = re.compile(r"[ \t\n]*")
 _TOKEN = re.compile(r'"[^"\\]*(?:\\(?:.|\Z)[^"\\]*)*(?:"|\Z)|[{}\[\]]', re.DOTALL)
+_MARKS = re.compile(r'["\\\\{}\[\]]')
 _LITERALS = ("true", "false", "null", "-")
 _ESCAPE_ROOM = 6
 
@@ -80,6 +81,37 @@ def in_string(text: str, start: int = 0) -> bool:
 
 def _odd_backslashes(text: str) -> bool:
     return (len(text) - len(text.rstrip("\\"))) % 2 == 1
+
+
+class Balance:
+    """Follows the nesting of an object that arrives in pieces, each piece read once."""
+
+    def __init__(self) -> None:
+        self.inside = False
+        self.ended = False
+        self._depth = 0
+        self._skip = False
+
+    def feed(self, text: str) -> None:
+        """Take the next piece: `inside` then says if it ends in a string, `ended` if the object closed."""
+        behind = 1 if self._skip else 0
+        self._skip = self._skip and not text
+        for match in _MARKS.finditer(text):
+            if match.start() < behind:
+                continue
+            mark = match.group()
+            if mark == '"':
+                self.inside = not self.inside
+            elif self.inside and mark == "\\":
+                behind = match.end() + 1
+                self._skip = behind > len(text)
+            elif not self.inside and mark in "{[":
+                self._depth += 1
+            elif not self.inside and mark in "}]":
+                self._depth -= 1
+                if self._depth <= 0:
+                    self.ended = True
+                    return
 
 
 def judge(text: str, start: int) -> Verdict:

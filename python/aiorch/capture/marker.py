@@ -6,22 +6,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from aiorch.capture.grammar import (
-    LEAD,
-    MARKER,
-    Broken,
-    Complete,
-    Partial,
-    Verdict,
-    in_string,
-    judge,
-    object_start,
-)
+from aiorch.capture.grammar import LEAD, MARKER, Balance, Complete, Partial, Verdict, judge, object_start
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.screen import Row, width_of
 from aiorch.capture.unwrap import Wrap, join
 
-MAX_ROWS = 4000
+MAX_ROWS = 1000
+"""Rows over which one directive may be wrapped."""
+
+# A near miss is only worth a line when it is complete close by.
+_NEAR_ROWS = 12
 _WALK = 400
 _NUMBER = re.compile(r" {0,4}\d{1,4} ")
 _SHOWN = 240
@@ -61,14 +55,13 @@ def find_markers(rows: Sequence[Row], cols: int, gutter: Gutter | None, first: i
     finished = -1
     for index in range(first, len(rows)):
         text = rows[index].text
+        # Only the first marker of a row can be the first thing on its line.
         column = text.find(MARKER)
-        while column >= 0:
-            found = _examine(rows, index, column, cols, gutter, finished)
-            if found is not None:
-                yield found
-                if isinstance(found.verdict, Complete) and not found.refusal:
-                    finished = found.last
-            column = text.find(MARKER, column + len(MARKER))
+        found = _examine(rows, index, column, cols, gutter, finished) if column >= 0 else None
+        if found is not None:
+            yield found
+            if isinstance(found.verdict, Complete) and not found.refusal:
+                finished = found.last
 
 
 def _examine(
@@ -76,7 +69,8 @@ def _examine(
 ) -> Found | None:
     style = _style(rows[index].text, column, gutter)
     base = _base(rows[index].text, column, style)
-    block = _read(rows, index, column, base, cols, style)
+    reach = MAX_ROWS if _lead(rows[index].text, column, style) is not None else _NEAR_ROWS
+    block = _read(rows[index : index + reach], column, base, cols, style)
     if block is None:
         return None
     refusal = _place(rows, index, column, style, base, cols, finished)
@@ -86,9 +80,10 @@ def _examine(
             refusal = "text follows it on its line"
     partial = isinstance(block.verdict, Partial)
     whole = isinstance(block.verdict, Complete)
-    closed = not whole and _is_closed(rows, block.last, base, style, partial)
+    last = index + block.last
+    closed = not whole and _is_closed(rows, last, base, style, partial)
     shown = block.text[:_SHOWN]
-    return Found(block.verdict, refusal, index, block.last, shown, block.explained, closed)
+    return Found(block.verdict, refusal, index, last, shown, block.explained, closed)
 
 
 def _style(text: str, column: int, gutter: Gutter | None) -> Gutter:
@@ -119,37 +114,30 @@ def _clean(row: Row, cols: int, edge: int, style: Gutter) -> str:
     return text
 
 
-def _read(rows: Sequence[Row], index: int, column: int, base: int, cols: int, style: Gutter) -> _Block | None:
-    """Join the marker's row with those below until the object is complete or the block ends."""
-    edge = rows[index].edge(column) if style.panel else cols
-    head = _clean(rows[index], cols, edge, style)
-    text = head[column:]
-    start = object_start(text, len(MARKER))
-    if start < 0 and text.strip("` ") != MARKER:
+def _read(rows: Sequence[Row], column: int, base: int, cols: int, style: Gutter) -> _Block | None:
+    """Join the marker's row, the first, with those below until the object is complete or the block ends."""
+    edge = rows[0].edge(column) if style.panel else cols
+    head = _clean(rows[0], cols, edge, style)
+    parts = [head[column:]]
+    bare = parts[0].strip("` ") == MARKER
+    if object_start(parts[0], len(MARKER)) < 0 and not bare:
         return None
     wrap = Wrap(max(1, edge - base - style.right), style.break_after, style.doubtful)
-    last_piece = head[base:]
-    last, explained = index, True
-    verdict = _verdict(text)
-    while isinstance(verdict, Partial) and last + 1 < len(rows) and last - index < MAX_ROWS:
-        piece = _continuation(_clean(rows[last + 1], cols, edge, style), base, style)
-        if piece is None or (piece.startswith(MARKER) and not _inside(text, last_piece, wrap)):
+    balance = Balance()
+    balance.feed(parts[0][len(MARKER) :])
+    piece, last, explained = head[base:], 0, True
+    for row in rows[1:]:
+        above, below = piece, _continuation(_clean(row, cols, edge, style), base, style)
+        if balance.ended or below is None or (bare and not below.lstrip().startswith("{")):
             break
-        glue, sure = join(text[len(MARKER) :], last_piece, piece, wrap)
-        text += glue + piece
-        explained = explained and sure
-        last_piece = piece
-        last += 1
-        if "}" in piece or object_start(text, len(MARKER)) < 0:
-            verdict = _verdict(text)
-    if object_start(text, len(MARKER)) < 0:
-        return None
-    return _Block(text, last, verdict if isinstance(verdict, Complete) else _verdict(text), explained)
-
-
-def _verdict(text: str) -> Verdict:
-    start = object_start(text, len(MARKER))
-    return judge(text, start) if start >= 0 else Partial()
+        if below.startswith(MARKER) and not (balance.inside and _is_full(above, wrap)):
+            break
+        glue, sure = join(above, below, balance.inside, wrap)
+        parts += (glue, below)
+        balance.feed(glue + below)
+        piece, last, explained, bare = below, last + 1, explained and sure, False
+    text = "".join(parts)
+    return None if bare else _Block(text, last, judge(text, object_start(text, len(MARKER))), explained)
 
 
 def _continuation(text: str, base: int, style: Gutter) -> str | None:
@@ -164,9 +152,9 @@ def _continuation(text: str, base: int, style: Gutter) -> str | None:
     return text[base:]
 
 
-def _inside(text: str, last_piece: str, wrap: Wrap) -> bool:
-    """Say whether a marker at the start of the next row can be a word of a string that goes on."""
-    return in_string(text[len(MARKER) :]) and width_of(last_piece) + 1 + len(MARKER) > wrap.width
+def _is_full(text: str, wrap: Wrap) -> bool:
+    """Say whether a marker that follows had no room in the row, so that it may be a word of a string."""
+    return width_of(text) + 1 + len(MARKER) > wrap.width
 
 
 def _place(
@@ -277,6 +265,3 @@ def _is_user(row: Row, style: Gutter) -> bool:
 
 def _starts(text: str, marks: tuple[str, ...]) -> bool:
     return bool(marks) and text.startswith(marks)
-
-
-__all__ = ["Broken", "Found", "find_markers"]

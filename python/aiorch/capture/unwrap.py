@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aiorch.capture.grammar import in_string
 from aiorch.capture.screen import width_of
 
 
@@ -17,16 +16,16 @@ class Wrap:
     doubtful: str = ""
 
 
-def join(text: str, last: str, following: str, wrap: Wrap) -> tuple[str, bool]:
+def join(last: str, following: str, inside: bool, wrap: Wrap) -> tuple[str, bool]:
     """Return what stood between two rows, and whether the rule explains it.
 
-    `text` is everything from the payload's start through `last`, the upper row's text; `following` is
-    the lower row's. Inside a JSON string a break stands for one blank, or for nothing where a long
-    token was cut; elsewhere it is a line feed, since JSON does not care.
+    `last` and `following` are the texts of the upper and the lower row; `inside` says that the break is in
+    a JSON string. There it stands for one blank, or for nothing where a long token was cut; elsewhere it
+    is a line feed, since JSON does not care.
     """
     if following.startswith(" "):
         return "", True
-    if not in_string(text):
+    if not inside:
         # A number, `true` or a key cut in two is only possible where the row is full.
         return ("" if _is_cut(last, following, wrap) else "\n"), True
     if _is_cut(last, following, wrap) or _breaks_bare(last, following, wrap):
