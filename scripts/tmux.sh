@@ -1,13 +1,16 @@
 # shellcheck shell=sh
-# Key bindings, as seen through list-keys. The whole table is read: asked for one key, tmux 3.7c prints nothing.
+# Key bindings, as seen through list-keys. Always a whole table is read: when the answer is one line, tmux 3.7c
+# prints none.
 
 # quoted_key KEY: prints the key as list-keys writes it, nothing when it is no key. A table of its own tells.
 quoted_key() {
   word=$1
   # A last `;` would end tmux's command.
   case $word in *\;) word="${word%;}\\;" ;; esac
-  tmux bind-key -T aiorch_probe -- "$word" refresh-client \; list-keys -T aiorch_probe \; \
-    unbind-key -a -T aiorch_probe 2>/dev/null | sed 's/.* aiorch_probe *\([^ ]*\) .*/\1/'
+  tmux bind-key -T aiorch_probe User99 start-server \; bind-key -T aiorch_probe -- "$word" refresh-client \; \
+    list-keys -T aiorch_probe \; unbind-key -a -T aiorch_probe 2>/dev/null |
+    sed -n 's/.* aiorch_probe *\([^ ]*\) *refresh-client.*/\1/p'
+  tmux unbind-key -a -T aiorch_probe 2>/dev/null
 }
 
 # key_of LINE: prints the key of a line of list-keys, quoted as it is there.

@@ -103,9 +103,12 @@ class Server:
     def key(self, key: str) -> str:
         """Return the line of list-keys for a key of the prefix table, empty when it is free."""
         word = key[:-1] + "\\;" if key.endswith(";") else key
-        # A table of its own tells how list-keys writes the key; asked for one key, tmux 3.7c prints nothing.
-        probe = ("bind-key", "-T", "p", "--", word, "refresh-client", ";", "list-keys", "-T", "p", ";")
-        written = self.tmux(*probe, "unbind-key", "-a", "-T", "p").split()[-2]
+        # A table of its own tells how list-keys writes a key; with one line to print, tmux 3.7c prints none.
+        probe = ("bind-key", "-T", "p", "User99", "start-server", ";", "bind-key", "-T", "p", "--", word)
+        listed = self.tmux(
+            *probe, "refresh-client", ";", "list-keys", "-T", "p", ";", "unbind-key", "-aT", "p"
+        )
+        written = next(line.split()[-2] for line in listed.splitlines() if line.endswith("refresh-client"))
         lines = self.tmux("list-keys", "-T", "prefix").splitlines()
         return next((line for line in lines if written in line.split()[:5]), "")
 
