@@ -21,6 +21,9 @@ _NUMBER = re.compile(r" {0,4}\d{1,4} ")
 _SHOWN = 240
 
 
+Owners = dict[tuple[bool, int], str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """One marker on the screen with a JSON object behind it.
@@ -53,11 +56,12 @@ def find_markers(rows: Sequence[Row], cols: int, gutter: Gutter | None, first: i
     are read to find out whose words follow. Without a gutter only the place on the line counts.
     """
     finished = -1
+    owners: Owners = {}
     for index in range(first, len(rows)):
         text = rows[index].text
         # Only the first marker of a row can be the first thing on its line.
         column = text.find(MARKER)
-        found = _examine(rows, index, column, cols, gutter, finished) if column >= 0 else None
+        found = _examine(rows, index, column, cols, gutter, finished, owners) if column >= 0 else None
         if found is not None:
             yield found
             if isinstance(found.verdict, Complete) and not found.refusal:
@@ -65,7 +69,13 @@ def find_markers(rows: Sequence[Row], cols: int, gutter: Gutter | None, first: i
 
 
 def _examine(
-    rows: Sequence[Row], index: int, column: int, cols: int, gutter: Gutter | None, finished: int
+    rows: Sequence[Row],
+    index: int,
+    column: int,
+    cols: int,
+    gutter: Gutter | None,
+    finished: int,
+    owners: Owners,
 ) -> Found | None:
     style = _style(rows[index].text, column, gutter)
     base = _base(rows[index].text, column, style)
@@ -73,7 +83,9 @@ def _examine(
     block = _read(rows[index : index + reach], column, base, cols, style)
     if block is None:
         return None
-    refusal = _place(rows, index, column, style, base, cols, finished)
+    refusal = _place(rows, index, column, style, owners)
+    if not refusal and not _may_stand_alone(rows, index, base, cols, style, finished):
+        refusal = "it may be the middle of a sentence"
     if not refusal and isinstance(block.verdict, Complete):
         rest = block.text[block.verdict.end :]
         if rest.strip(" `\n"):
@@ -130,7 +142,7 @@ def _read(rows: Sequence[Row], column: int, base: int, cols: int, style: Gutter)
         above, below = piece, _continuation(_clean(row, cols, edge, style), base, style)
         if balance.ended or below is None or (bare and not below.lstrip().startswith("{")):
             break
-        if below.startswith(MARKER) and not (balance.inside and _is_full(above, wrap)):
+        if below.lstrip(" ").startswith(MARKER) and not (balance.inside and _is_full(above, wrap)):
             break
         glue, sure = join(above, below, balance.inside, wrap)
         parts += (glue, below)
@@ -157,9 +169,7 @@ def _is_full(text: str, wrap: Wrap) -> bool:
     return width_of(text) + 1 + len(MARKER) > wrap.width
 
 
-def _place(
-    rows: Sequence[Row], index: int, column: int, style: Gutter, base: int, cols: int, finished: int
-) -> str:
+def _place(rows: Sequence[Row], index: int, column: int, style: Gutter, owners: Owners) -> str:
     """Say why a marker does not count where it stands; empty when it does."""
     text = rows[index].text
     lead = _lead(text, column, style)
@@ -167,12 +177,12 @@ def _place(
         return "it is not the first thing on its line"
     if style.filled and rows[index].filled(column):
         return "it stands in the user's own words"
-    owner = _owner(rows, index, style, exact=not lead)
-    if owner:
+    owner = _owner(rows, index, style, owners)
+    if owner is not None:
         return owner
-    if _starts(text, style.answer) or _may_stand_alone(rows, index, base, cols, style, finished):
-        return ""
-    return "it may be the middle of a sentence"
+    # The block's mark is above what is known: only text exactly at the answer's column is trusted.
+    known = not lead and not style.anchored
+    return "" if known or not style.answer else "it does not stand in the assistant's text"
 
 
 def _lead(text: str, column: int, style: Gutter) -> str | None:
@@ -189,35 +199,48 @@ def _lead(text: str, column: int, style: Gutter) -> str | None:
     return lead if column >= style.indent and LEAD.fullmatch(lead) else None
 
 
-def _owner(rows: Sequence[Row], index: int, style: Gutter, exact: bool) -> str:
-    """Look upwards for the mark that opened the block; return why its words don't count, or empty."""
-    if not style.user and not style.answer and not style.tool:
-        return ""
-    reach = _WALK if style.runs_on or style.answer or style.other else 1
-    for above in range(index, max(-1, index - reach), -1):
-        text = rows[above].text
-        if not text:
-            continue
-        if _starts(text, style.tool) and (style.runs_on or above == index):
-            return "it stands in a tool's output"
-        if _starts(text, style.answer):
-            return ""
-        if style.sticky and above == 0:
+def _owner(rows: Sequence[Row], index: int, style: Gutter, owners: Owners) -> str | None:
+    """Look upwards for the mark that opened a row's block.
+
+    Return why its words don't count, empty when they do, None when no mark is known. `owners` remembers
+    earlier answers of one search, so that rows are walked once.
+    """
+    flat = style.indent == 0
+    found: str | None = None
+    for above in range(index, max(-1, index - _WALK), -1):
+        if (flat, above) in owners:
+            found = owners[flat, above]
             break
-        if _starts(text, style.user) and (style.runs_on or above == index):
-            return "it stands in the user's own words"
-        if _starts(text, style.other) or (style.answer and _is_marked(text, style)):
-            return "it does not stand in the assistant's text"
-    # The block's mark is above what is known: only text exactly at the answer's column is trusted.
-    known = exact and not style.anchored
-    return "" if known or not style.answer else "it does not stand in the assistant's text"
+        reason = _opens(rows[above].text, above, style)
+        if reason is not None and (style.runs_on or not reason or above == index):
+            found = reason
+            break
+        if not style.runs_on and not style.answer and not style.other:
+            return None
+    owners[flat, index] = found
+    return found
+
+
+def _opens(text: str, above: int, style: Gutter) -> str | None:
+    """Say what kind of block a row opens: empty for an answer, else a reason, None for no mark."""
+    if _starts(text, style.tool):
+        return "it stands in a tool's output"
+    if _starts(text, style.answer):
+        return ""
+    if style.sticky and above == 0:
+        return None
+    if _starts(text, style.user):
+        return "it stands in the user's own words"
+    if _starts(text, style.other) or (style.answer and _is_marked(text, style)):
+        return "it does not stand in the assistant's text"
+    return None
 
 
 def _may_stand_alone(
     rows: Sequence[Row], index: int, base: int, cols: int, style: Gutter, finished: int
 ) -> bool:
     """Say whether the row above ended by itself, so that the marker begins a line of the text."""
-    if index == 0 or finished == index - 1:
+    if index == 0 or finished == index - 1 or _starts(rows[index].text, style.answer):
         return True
     above = _clean(rows[index - 1], cols, cols, style)
     if not above.strip() or (style.reprints and above == rows[index].text):
