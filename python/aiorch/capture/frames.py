@@ -25,6 +25,7 @@ Fixed places in the stream, not the ends of reads: the result doesn't depend on 
 _UNSURE = re.compile("[\ufffd\ufe0f\u200d\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 
 MAX_REMEMBERED = 65536
+_ERROR_HEAD = 64
 BEFORE_START = "before start"
 
 
@@ -233,5 +234,6 @@ def _key(hit: Found) -> str | None:
         return f"near:{key}" if hit.refusal else key
     if hit.refusal or not hit.closed:
         return None
-    squeezed = "".join(hit.text.split())
+    # Its beginning alone: a broken one that is still being written is the same one when it has grown.
+    squeezed = "".join(hit.text.split())[:_ERROR_HEAD]
     return "bad:" + hashlib.sha256(squeezed.encode("utf-8", "replace")).hexdigest()[:24]
