@@ -25,7 +25,7 @@ Fixed places in the stream, not the ends of reads: the result doesn't depend on 
 _UNSURE = re.compile("[\ufffd\ufe0f\u200d\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 
 MAX_REMEMBERED = 65536
-_ERROR_HEAD = 64
+_ERROR_HEAD = 48
 BEFORE_START = "before start"
 
 
