@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS workers (
   attempt INTEGER NOT NULL DEFAULT 1, not_before REAL NOT NULL DEFAULT 0,
   pane TEXT NOT NULL DEFAULT '', pid INTEGER NOT NULL DEFAULT 0, status INTEGER,
   result TEXT NOT NULL DEFAULT '',   created REAL NOT NULL, started REAL, ended REAL);
+CREATE INDEX IF NOT EXISTS workers_by_state ON workers (state);
 CREATE TABLE IF NOT EXISTS events (
   number INTEGER PRIMARY KEY, time REAL NOT NULL, tag TEXT NOT NULL, text TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sizes (
@@ -142,10 +143,21 @@ class Journal:
         target = f"file:{_uri_path(path)}?mode=ro" if read_only else f"file:{_uri_path(path)}"
         self._db = sqlite3.connect(target, uri=True, isolation_level=None, timeout=5)
         self._db.row_factory = sqlite3.Row
+        self._news = path.parent / "news" / "events"
+        self._unpublished = False
         if not read_only:
             path.chmod(0o600)
             # NORMAL loses nothing when the process dies; only a power cut may cost the last rows.
             self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
+
+    def publish(self) -> None:
+        """Wake the views once when lines were added to the event log since the last call.
+
+        They watch one small file, not the journal: waking on every write would slow down what matters.
+        """
+        if self._unpublished:
+            self._unpublished = False
+            self._news.write_bytes(b"")
 
     def close(self) -> None:
         """Close the file."""
@@ -177,6 +189,7 @@ class Journal:
     def add_event(self, tag: Tag, text: str) -> None:
         """Append a line to the event log."""
         self._db.execute("INSERT INTO events (time, tag, text) VALUES (?, ?, ?)", (time.time(), tag, text))
+        self._unpublished = True
 
     def events(self, after: int = 0) -> list[Event]:
         """Return the lines of the event log whose number is above `after`."""
@@ -256,6 +269,25 @@ class Journal:
     def workers(self) -> list[WorkerRow]:
         """Return all workers of the run, oldest first."""
         return [_worker_row(row) for row in self._db.execute("SELECT * FROM workers ORDER BY number")]
+
+    def unfinished(self) -> list[WorkerRow]:
+        """Return the workers that have not ended, oldest first."""
+        marks = ", ".join("?" * len(ENDED))
+        rows = self._db.execute(
+            f"SELECT * FROM workers WHERE state NOT IN ({marks}) ORDER BY number", tuple(ENDED)
+        )
+        return [_worker_row(row) for row in rows]
+
+    def named(self, names: Collection[str]) -> dict[str, WorkerRow]:
+        """Return the workers of these names."""
+        marks = ", ".join("?" * len(names))
+        rows = self._db.execute(f"SELECT * FROM workers WHERE name IN ({marks})", tuple(names))
+        return {row["name"]: _worker_row(row) for row in rows}
+
+    def counts(self) -> dict[WorkerState, int]:
+        """Return how many workers are in each state."""
+        rows = self._db.execute("SELECT state, COUNT(*) FROM workers GROUP BY state")
+        return {WorkerState(row[0]): row[1] for row in rows}
 
     def worker(self, number: int) -> WorkerRow:
         """Return one worker by number."""

@@ -80,11 +80,16 @@ class RunPaths:
         return self.root / "workers"
 
     @property
+    def news(self) -> Path:
+        """Return the directory of the file that is touched when the event log has grown."""
+        return self.root / "news"
+
+    @property
     def engine_log(self) -> Path:
         """Return the engine's own diagnostic log."""
         return self.root / "engine.log"
 
     def create(self) -> None:
         """Make the run's directories, readable by the owner alone."""
-        for path in (self.root, self.logs, self.inbox, self.answers, self.workers):
+        for path in (self.root, self.logs, self.inbox, self.answers, self.workers, self.news):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

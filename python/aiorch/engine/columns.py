@@ -59,9 +59,8 @@ class Columns:
         """Divide the workers' columns evenly again."""
         panes = self._session.panes()
         for window in {info.window for info in panes if info.role in _CREW}:
-            self._session.even_heights(
-                window, [i.pane for i in panes if i.window == window and i.role in _CREW]
-            )
+            column = [info for info in panes if info.window == window and info.role in _CREW]
+            self._session.even_heights(window, column[0].layout, [info.pane for info in column])
 
     def place(self, workers: Sequence[tuple[WorkerRow, Spawn]]) -> list[Placed]:
         """Start workers where there is room and return where, in the order given.
@@ -164,7 +163,9 @@ class Columns:
         program starts in a pane that is about to change.
         """
         column = [info for info in panes if info.window == window and info.role in _CREW]
-        cell = layout.column_of(self._session.layout_of(window), {info.pane for info in column})
+        if not column:
+            return []
+        cell = layout.column_of(layout.parse(column[0].layout), {info.pane for info in column})
         if cell is None:
             return []
         height = {info.pane: info.rows for info in column}

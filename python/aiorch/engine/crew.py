@@ -70,8 +70,11 @@ class Crew:
 
     def schedule(self) -> None:
         """Start every worker that may start now, up to the cap."""
-        rows = self._journal.workers()
+        rows = self._journal.unfinished()
+        if not rows:
+            return
         by_name = {row.name: row for row in rows}
+        by_name |= self._journal.named({name for row in rows for name in row.after} - set(by_name))
         self._drop_hopeless(rows, by_name)
         room = self._config.max_workers - sum(row.state in ACTIVE for row in rows)
         now = time.time()
@@ -83,7 +86,7 @@ class Crew:
 
     def next_time(self) -> float | None:
         """Return when (seconds since the epoch) a retry, a time limit or a forced kill is due."""
-        rows = self._journal.workers()
+        rows = self._journal.unfinished()
         due = [row.not_before for row in rows if row.state is WorkerState.QUEUED and row.not_before]
         due += [end for row in rows if (end := self._limit_of(row)) is not None]
         return min([*due, *self._kill_at.values()], default=None)
@@ -91,7 +94,9 @@ class Crew:
     def ended(self, pid: int) -> None:
         """Take note that a worker's process is gone."""
         self._kill_at.pop(pid, None)
-        row = next((row for row in self._journal.workers() if row.pid == pid and row.state in ACTIVE), None)
+        row = next(
+            (row for row in self._journal.unfinished() if row.pid == pid and row.state in ACTIVE), None
+        )
         if row is not None:
             self._settle(row, self._launcher.poll(row.action))
 
@@ -113,7 +118,7 @@ class Crew:
 
     def pass_time(self) -> None:
         """End the workers whose time limit is over, and send KILL to those that outlived their TERM."""
-        for row in self._journal.workers():
+        for row in self._journal.unfinished():
             end = self._limit_of(row)
             if end is not None and end <= time.time():
                 self._stop_one(row, f"over its time limit of {self._config.time_limit:g} s")
@@ -135,24 +140,9 @@ class Crew:
 
     def reconcile(self) -> None:
         """After a restart: find out what became of every worker that was about to start or working."""
-        panes = {info.pid: info for info in self._session.panes()}
-        for row in self._journal.workers():
-            if row.state not in ACTIVE:
-                continue
-            pid = self._launcher.attach(row.action) or row.pid
-            info = panes.get(pid)
-            if pid == 0:
-                # Journaled but never begun: it is started now, under the same action.
-                self._journal.set_worker(row.number, state=WorkerState.QUEUED)
-                continue
-            status = self._launcher.poll(row.action)
-            if info is not None:
-                self._journal.set_worker(row.number, pane=info.pane, pid=pid, state=WorkerState.WORKING)
-                self._label([(row, Placed(info.pane, pid))])
-            if status is None and process.is_alive(pid):
-                self._exits.add(pid)
-            else:
-                self._settle(self._journal.worker(row.number), status)
+        for row in self._journal.unfinished():
+            if row.state in ACTIVE:
+                self._reconcile(row)
 
     def stop(self) -> None:
         """End all workers of the run."""
@@ -167,7 +157,7 @@ class Crew:
 
     def is_worker(self, pid: int) -> bool:
         """Return whether a process is one of our workers' or comes from one."""
-        workers = {row.pid for row in self._journal.workers() if row.state in ACTIVE}
+        workers = {row.pid for row in self._journal.unfinished() if row.state in ACTIVE}
         return not workers.isdisjoint(process.ancestry(pid))
 
     def _limit_of(self, row: WorkerRow) -> float | None:
@@ -180,8 +170,23 @@ class Crew:
         self._launcher.cancel(row.pid)
         self._kill_at[row.pid] = time.time() + KILL_SECONDS
 
+    def _reconcile(self, row: WorkerRow) -> None:
+        info = self._session.find_started(row.action)
+        pid = row.pid or self._launcher.attach(row.action) or (info.pid if info else 0)
+        if pid == 0:
+            # Journaled but never begun: it is started now, under the same action.
+            self._journal.set_worker(row.number, state=WorkerState.QUEUED)
+            return
+        if info is not None:
+            self._journal.set_worker(row.number, pane=info.pane, pid=pid, state=WorkerState.WORKING)
+            self._label([(row, Placed(info.pane, pid))])
+        if process.is_alive(pid):
+            self._exits.add(pid)
+        else:
+            self._settle(self._journal.worker(row.number), self._launcher.poll(row.action))
+
     def _find(self, name: str) -> WorkerRow:
-        row = next((row for row in self._journal.workers() if row.name == name), None)
+        row = self._journal.named([name]).get(name)
         if row is None:
             raise DirectiveError(f"there is no worker {name} in this run")
         return row
@@ -203,7 +208,10 @@ class Crew:
             self._journal.add_event(Tag.QUEUED, text)
 
     def _launch(self, rows: Sequence[WorkerRow]) -> None:
-        starts = [start for row in rows if (start := self._prepare(row)) is not None]
+        variables, directory = self._primary.environment(), self._primary.working_directory()
+        with self._journal.transaction():
+            prepared = [self._prepare(row, variables, directory) for row in rows]
+        starts = [start for start in prepared if start is not None]
         if not starts:
             return
         try:
@@ -228,11 +236,10 @@ class Crew:
         for place in placed:
             self._exits.add(place.pid)
 
-    def _prepare(self, row: WorkerRow) -> _Start | None:
+    def _prepare(self, row: WorkerRow, variables: Mapping[str, str], directory: str) -> _Start | None:
         """Write down that this attempt begins, then its files; None when it cannot be started."""
         try:
             mode, permission = self._config.mode_of(row.type), self._config.permission_of(row.type)
-            variables = self._primary.environment()
             path = variables.get("PATH", "/usr/local/bin:/usr/bin:/bin")
             profile, role = resolve_type(row.type, self._profiles, self._config, path)
             argv, stdin = command(profile, task=row.task, mode=mode, permission=permission, role=role)
@@ -240,10 +247,10 @@ class Crew:
             self._fail(row, str(error))
             return None
         self._journal.set_worker(row.number, state=WorkerState.STARTING, agent=profile.name, reason="")
-        variables = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
-        variables |= profile.env
-        variables |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
-        job = Job(row.action, argv, stdin, self._primary.working_directory(), variables)
+        given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
+        given |= profile.env
+        given |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
+        job = Job(row.action, argv, stdin, directory, given)
         pane_argv, environment = self._launcher.start(job)
         return _Start(row, Spawn(pane_argv, environment))
 

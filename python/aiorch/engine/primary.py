@@ -49,6 +49,7 @@ class Primary:
         self.running: Running | None = None
         self._recognised_at = 0.0
         self._armed = False
+        self._pid = 0
         self.reader: PaneReader
         self._tail: SegmentTail
         self._size = (80, 24)
@@ -124,21 +125,20 @@ class Primary:
         """Look again which agent runs in the pane, at most once a second; return whether it changed."""
         if self._given is not None or time.monotonic() - self._recognised_at < RECOGNISE_SECONDS:
             return False
-        info = self.session.pane(self.pane)
-        return info is not None and self._recognise(info.pid) and self._restart_reader()
+        if not process.is_alive(self._pid):
+            # Another process may have been started in the same pane.
+            info = self.session.pane(self.pane)
+            self._pid = info.pid if info else 0
+        return self._pid > 0 and self._recognise(self._pid) and self._restart_reader()
 
     def environment(self) -> dict[str, str]:
         """Return the environment workers get: that of the agent in the pane, else of the pane's process."""
-        info = self.session.pane(self.pane)
-        pid = self.running.pid if self.running else (info.pid if info else 0)
-        return process.environment(pid) or (process.environment(info.pid) if info else {})
+        found = (process.environment(pid) for pid in self._pids())
+        return next((variables for variables in found if variables), {})
 
     def working_directory(self) -> str:
         """Return the directory that the lead works in."""
-        info = self.session.pane(self.pane)
-        pids = [self.running.pid] if self.running else []
-        pids += [info.pid] if info else []
-        found = (process.working_directory(pid) for pid in pids)
+        found = (process.working_directory(pid) for pid in self._pids())
         return next((path for path in found if path), str(Path.home()))
 
     def drop_read_segments(self) -> None:
@@ -170,6 +170,9 @@ class Primary:
             [("capture-pane", "-p", "-t", self.pane), ("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}")]
         )
         return "\n".join(shown)
+
+    def _pids(self) -> list[int]:
+        return [*([self.running.pid] if self.running else []), self._pid]
 
     def _next_series(self) -> int:
         series = [int(path.name[:6]) for path in self.logs.iterdir() if path.name[:6].isdigit()]
@@ -225,6 +228,7 @@ class Primary:
 
     def _recognise(self, pid: int) -> bool:
         self._recognised_at = time.monotonic()
+        self._pid = pid
         processes = process.tree(pid)
         profile = recognise(self._profiles, [entry.argv for entry in processes])
         found: Running | None = None

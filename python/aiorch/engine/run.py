@@ -111,16 +111,17 @@ class Run:
 
     def show(self) -> None:
         """Bring the status text up to date, and log the number of workers when it changed."""
-        rows = self.journal.workers()
-        working = sum(row.state in ACTIVE for row in rows)
-        counted = f"{working} working of {len(rows)}"
-        if rows and counted != self.journal.meta("counted"):
+        counts = self.journal.counts()
+        working = sum(counts.get(state, 0) for state in ACTIVE)
+        counted = f"{working} working of {sum(counts.values())}"
+        if counts and counted != self.journal.meta("counted"):
             self.journal.set_meta("counted", counted)
             self.journal.add_event(Tag.WORKERS, counted)
-        text = status_text((row.state for row in rows), len(self.asking()), self._settings.style)
+        text = status_text(counts, len(self.asking()), self._settings.style)
         if text != self._shown and not self.over:
             self._shown = text
             self.session.show_status(text)
+        self.journal.publish()
 
     def asking(self) -> list[DirectiveRow]:
         """Return the directives that wait for the user's answer."""

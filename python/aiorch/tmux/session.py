@@ -37,6 +37,7 @@ class PaneInfo:
     rows: int
     action: str
     role: str
+    layout: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Session:
         self.control = control
         self.session = session
         self.history_limit = 2000
-        self._user_history: list[str] | None = None
+        self._limits: tuple[str | None, int] | None = None
 
     def panes(self) -> list[PaneInfo]:
         """Return all panes of the session.
@@ -82,7 +83,7 @@ class Session:
         Titles, paths and commands are not asked for: programs in the panes write them.
         """
         fields = "pane_id pane_pid window_id pane_dead pane_width pane_height @aiorch_action @aiorch_role"
-        form = _TAB.join(f"#{{{name}}}" for name in fields.split())
+        form = _TAB.join(f"#{{{name}}}" for name in [*fields.split(), "window_layout"])
         rows = self.control.run("list-panes", "-s", "-t", self.session, "-F", form)
         return [_pane_info(row) for row in rows]
 
@@ -90,9 +91,12 @@ class Session:
         """Return one pane of the session, or None when it is gone."""
         return next((info for info in self.panes() if info.pane == pane), None)
 
-    def layout_of(self, window: str) -> layout.Cell:
-        """Return the layout of a window."""
-        return layout.parse(self.control.run("display-message", "-p", "-t", window, "#{window_layout}")[0])
+    def find_started(self, action: str) -> PaneInfo | None:
+        """Return the pane whose process was started for an action, labelled or not, or None."""
+        # tmux compares, so that no command line of the user's is ever read.
+        test = f"#{{m:*worker.sh* {action} *,#{{pane_start_command}}}}"
+        rows = self.control.run("list-panes", "-s", "-t", self.session, "-f", test, "-F", "#{pane_id}")
+        return self.pane(rows[0]) if rows else None
 
     def save_window(self, pane: str) -> SavedWindow:
         """Return what `restore_window` needs to put the pane's window back."""
@@ -207,11 +211,18 @@ class Session:
     def _place(self, commands: Sequence[Sequence[str]]) -> list[Placed]:
         """Run commands that make panes, which get the workers' history limit; others keep the user's."""
         # The limit is read when a pane is made. Forks of the tmux server cost more as its history grows.
-        if self._user_history is None:
-            self._user_history = self.control.run("show-options", "-qv", "-t", self.session, "history-limit")
-        limit = ("set-option", "-t", self.session, "history-limit")
-        back = (*limit, self._user_history[0]) if self._user_history else ("set-option", "-u", *limit[1:])
-        replies = self.control.batch([(*limit, str(self.history_limit)), *commands, back])
+        if self._limits is None:
+            show = ("show-options", "-t", self.session)
+            local, effective = self.control.batch(
+                [(*show, "-qv", "history-limit"), (*show, "-Av", "history-limit")]
+            )
+            self._limits = (local[0] if local else None, int(effective[0]))
+        local_limit, limit = self._limits
+        if limit <= self.history_limit:
+            return [_placed(lines[0]) for lines in self.control.batch(commands)]
+        change = ("set-option", "-t", self.session, "history-limit")
+        back = ("set-option", "-u", *change[1:]) if local_limit is None else (*change, local_limit)
+        replies = self.control.batch([(*change, str(self.history_limit)), *commands, back])
         return [_placed(lines[0]) for lines in replies[1:-1]]
 
     def respawn(self, pane: str, spawn: Spawn) -> Placed:
@@ -220,9 +231,9 @@ class Session:
         self.control.run("respawn-pane", "-k", *environment, "-t", pane, "--", *spawn.argv)
         return _placed(self.control.run("display-message", "-p", "-t", pane, "#{pane_id} #{pane_pid}")[0])
 
-    def even_heights(self, window: str, panes: Iterable[str]) -> None:
-        """Divide the column that holds only `panes` evenly; a column that is gone is no error."""
-        root = self.layout_of(window)
+    def even_heights(self, window: str, form: str, panes: Iterable[str]) -> None:
+        """Divide the column that holds only `panes` evenly; `form` is the window's layout as tmux has it."""
+        root = layout.parse(form)
         even = layout.equal_heights(root, set(panes))
         if even != root:
             self.control.try_run("select-layout", "-t", window, layout.dump(even))
@@ -290,8 +301,8 @@ def border_format() -> str:
 
 
 def _pane_info(row: str) -> PaneInfo:
-    pane, pid, window, dead, columns, rows, action, role = row.split(_TAB)
-    return PaneInfo(pane, int(pid), window, dead == "1", int(columns), int(rows), action, role)
+    pane, pid, window, dead, columns, rows, action, role, form = row.split(_TAB)
+    return PaneInfo(pane, int(pid), window, dead == "1", int(columns), int(rows), action, role, form)
 
 
 def _spawn_args(spawn: Spawn) -> tuple[str, ...]:

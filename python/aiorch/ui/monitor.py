@@ -67,7 +67,7 @@ def follow(journal_path: Path, *, forever: bool = True) -> None:
     color = use_color()
     wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
     observer = Observer()
-    observer.schedule(_Wake(wakes), str(journal_path.parent), recursive=False)
+    observer.schedule(_Wake(wakes), str(journal_path.parent / "news"), recursive=False)
     observer.start()
     journal = Journal(journal_path, read_only=True)
     last = 0

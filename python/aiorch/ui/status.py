@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiorch.journal import WorkerState
@@ -25,17 +24,16 @@ class StatusStyle:
     color: bool = True
 
 
-def status_text(states: Iterable[WorkerState], asking: int, style: StatusStyle) -> str:
+def status_text(counts: Mapping[WorkerState, int], asking: int, style: StatusStyle) -> str:
     """Return the status text, ` 3 ▶ 1 ✔ ` for instance; `asking` directives wait for the user's answer.
 
     The text is a tmux format value: `#[fg=…]` in it is a style, and nothing in it comes from outside.
     """
-    counts = Counter(states)
     parts = []
     if asking:
         parts.append(_part(asking, "?", "ask", "yellow", style))
     for symbol, name, colour, group in _GROUPS:
-        number = sum(counts[state] for state in group)
+        number = sum(counts.get(state, 0) for state in group)
         if number:
             parts.append(_part(number, symbol, name, colour, style))
     if not parts:
