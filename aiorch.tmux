@@ -17,7 +17,7 @@ said=$(tmux set-option -g @aiorch_dir "$dir" \; set-option -g @aiorch_glob "$glo
 
 # Nothing said: the key was free and is ours now. Our own line: a reload. The rest is rare and has time.
 case $said in
-'' | *'@aiorch_dir}/scripts/aiorch key pane='*' @aiorch-1"') ;;
+'' | bind-key*'@aiorch_dir}/scripts/aiorch key pane='*' @aiorch-1"'*asked) ;;
 *) "$dir/scripts/keys.sh" >/dev/null 2>&1 ;;
 esac
 # A status other than 0 would open a pager over the user's pane when tmux.conf runs this file itself.

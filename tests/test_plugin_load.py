@@ -82,6 +82,8 @@ def traced_programs(server: Server, tmp_path: Path) -> list[str]:
 )
 @pytest.mark.parametrize("loads_before", [0, 1, 2])
 def test_load_execs_one_shell_and_one_tmux(server: Server, tmp_path: Path, loads_before: int) -> None:
+    if server.tmux("display-message", "-p", "#{version}").startswith("3.7"):
+        pytest.skip("list-keys of tmux 3.7c cannot say whether a key is free: the slow way is taken")
     for _ in range(loads_before):
         server.load()
     programs = [Path(path).name for path in traced_programs(server, tmp_path)]
