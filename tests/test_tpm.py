@@ -143,3 +143,24 @@ def test_first_press_sets_up_and_adopts_the_pane(tpm: Tpm) -> None:
         wait_until(lambda: tpm.tmux("list-panes", "-F", "#{pane_id}") == pane, "the columns are gone", 20)
         assert tpm.tmux("display-message", "-p", "#{window_layout}") == before
     assert tpm.git("status", "--porcelain", "--ignored", cwd=tpm.folder) == ""
+
+
+def test_uninstall_beside_a_running_engine_leaves_no_trace(tpm: Tpm) -> None:
+    tpm.start()
+    before, layout = tpm.traces(), tpm.tmux("display-message", "-p", "#{window_layout}")
+    tpm.env["TMUX"] = f"{tpm.socket},{tpm.tmux('display-message', '-p', '#{pid}')},0"
+    assert run([str(tpm.work / "install.sh")], tpm.env).returncode == 0
+    tpm.load(tpm.work)
+    command = str(tpm.work / "scripts/aiorch")
+    pane = tpm.tmux("display-message", "-p", "#{pane_id}")
+    started = run([command, "start", "--pane", pane], tpm.env)
+    assert started.returncode == 0, started.stderr
+    engine = tpm.tmux("display-message", "-p", "#{@aiorch_engine}")
+    assert Path(f"/proc/{engine}").exists()
+
+    done = run([command, "uninstall", "--purge"], tpm.env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert tpm.traces() == before
+    assert tpm.tmux("show-options", "-p", "-t", pane) + tpm.tmux("show-options", "-w") == ""
+    assert tpm.tmux("display-message", "-p", "#{window_layout}") == layout
+    assert [path for path in tpm.home.rglob("*") if "aiorch" in path.name] == []
