@@ -46,17 +46,12 @@ ODD_PATHS = [
     "#{pid}",
     "50%d",
 ]
-SEGMENT = "#{?@aiorch_error,#{@aiorch_error} ,}#{AIORCH_STATUS}"
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     with Server(tmp_path) as server:
         yield server
-
-
-def set_key(server: Server, key: str) -> None:
-    server.tmux("set-option", "-g", "@aiorch-key", key[:-1] + "\\;" if key.endswith(";") else key)
 
 
 def is_ours(line: str) -> bool:
@@ -139,7 +134,7 @@ def test_options_file_describes_every_option_in_the_line_above() -> None:
 
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_odd_key_is_bound_and_stays_so_on_reload(server: Server, key: str) -> None:
-    set_key(server, key)
+    server.set_key(key)
     server.load()
     assert is_ours(server.key(key))
     assert server.option("@aiorch_error") == ""
@@ -151,7 +146,7 @@ def test_odd_key_is_bound_and_stays_so_on_reload(server: Server, key: str) -> No
 
 @pytest.mark.parametrize("key", ODD_KEYS)
 def test_odd_key_pressed_by_a_client_offers_set_up(server: Server, key: str) -> None:
-    set_key(server, key)
+    server.set_key(key)
     server.load()
     with Client(str(server.socket)) as client:
         client.wait_for("[0] 0:")
@@ -202,7 +197,7 @@ def test_loading_while_the_configuration_is_read(tmp_path: Path) -> None:
     try:
         assert with_server == "yes"
         assert is_ours(server.key("O"))
-        assert server.option("status-right").startswith(SEGMENT)
+        assert server.option("status-right").count("AIORCH_STATUS") == 1
         # An error or any output would have put the pane into a mode.
         assert server.tmux("display-message", "-p", "#{pane_in_mode}") == "0"
     finally:
@@ -244,10 +239,10 @@ def test_foreign_key_is_shown_to_an_attached_client_on_reload(server: Server) ->
 
 
 def test_changed_key_option_moves_the_binding(server: Server) -> None:
-    set_key(server, '"')
+    server.set_key('"')
     native = server.key('"')
     server.load()
-    set_key(server, "M-p")
+    server.set_key("M-p")
     server.load()
     assert server.key('"') == native
     assert is_ours(server.key("M-p"))
@@ -278,115 +273,6 @@ def test_word_that_is_no_key_is_reported(server: Server) -> None:
 def test_key_is_listed_with_a_note(server: Server) -> None:
     server.load()
     assert "aiorch: open" in server.tmux("list-keys", "-N", "-T", "prefix")
-
-
-# ---- the segment
-
-STATUS_RIGHTS = [
-    "",
-    "plain",
-    "#[fg=red,bg=blue]#(echo a,b \"c\" 'x') %H:%M %d, #{?client_prefix,1,2} ##{no} #H",
-    "#{E:@theme} \\ $HOME ~ {x} ; end;",
-]
-
-
-@pytest.mark.parametrize("right", STATUS_RIGHTS)
-def test_segment_goes_in_front_once_and_leaves_the_rest_as_it_was(server: Server, right: str) -> None:
-    server.tmux(
-        "set-option", "-g", "status-right", right.removesuffix(";") + "\\;" if right.endswith(";") else right
-    )
-    assert server.option("status-right") == right
-    for _ in range(3):
-        server.load()
-        assert server.option("status-right") == SEGMENT + right
-        assert server.option("status-right-length") == "100"
-
-
-def test_segment_shows_the_variable_and_costs_no_process(server: Server) -> None:
-    server.load()
-    server.tmux("set-environment", "-h", "AIORCH_STATUS", "three running")
-    with Client(str(server.socket)) as client:
-        client.wait_for("three running")
-    assert "#(" not in server.option("status-right")
-
-
-def test_segment_of_the_users_own_is_not_doubled(server: Server) -> None:
-    server.tmux("set-option", "-g", "status-right", "#{AIORCH_STATUS} mine")
-    server.load()
-    assert server.option("status-right") == "#{AIORCH_STATUS} mine"
-
-
-def test_configuration_that_sets_its_own_bar_again_gets_the_segment_again(server: Server) -> None:
-    for _ in range(2):
-        server.tmux(
-            "set-option", "-g", "status-right", "mine", ";", "set-option", "-g", "status-right-length", "50"
-        )
-        server.load()
-        assert server.option("status-right") == SEGMENT + "mine"
-        assert server.option("status-right-length") == "110"
-
-
-def test_manual_status_leaves_the_bar_alone(server: Server) -> None:
-    server.tmux("set-option", "-g", "@aiorch-status", "manual")
-    before = server.option("status-right"), server.option("status-right-length")
-    server.load()
-    assert (server.option("status-right"), server.option("status-right-length")) == before
-
-
-# ---- leaving
-
-
-@pytest.mark.parametrize("key", ["O", '"', ";", "'", "Space"])
-def test_uninstall_leaves_no_trace_on_the_server(server: Server, key: str) -> None:
-    before = server.traces()
-    set_key(server, key)
-    server.load()
-    pane = server.tmux("display-message", "-p", "#{pane_id}")
-    server.tmux(
-        "set-environment", "-gh", "AIORCH_STATUS", "x", ";", "set-environment", "-h", "AIORCH_STATUS", "y"
-    )
-    server.tmux(
-        "set-option",
-        "@aiorch_run",
-        "/nowhere",
-        ";",
-        "set-option",
-        "-p",
-        "-t",
-        pane,
-        "@aiorch_role",
-        "primary",
-    )
-    server.tmux("set-option", "-w", "@aiorch_layout", "x", ";", "set-option", "-g", "@aiorch_error", "x")
-    server.tmux("set-hook", "-g", "client-detached[4207]", "display-message x")
-    server.tmux("set-hook", "client-attached[4207]", "display-message x")
-    server.tmux("set-hook", "-w", "pane-exited[4207]", "display-message x")
-    done = run([str(REPO / "scripts/aiorch"), "uninstall"], server.env)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert server.traces() == before
-    assert server.tmux("show-options", "-p", "-t", pane) == ""
-    assert server.tmux("show-options", "-w") == ""
-
-
-def test_uninstall_keeps_keys_hooks_and_bar_of_others(server: Server) -> None:
-    server.tmux(
-        "bind-key",
-        "O",
-        "display-message",
-        "theirs",
-        ";",
-        "set-hook",
-        "-g",
-        "client-detached[7]",
-        "refresh-client",
-    )
-    before = server.traces()
-    server.load()
-    server.tmux("set-option", "-g", "status-right", "new " + server.option("status-right"))
-    run([str(REPO / "scripts/aiorch"), "uninstall"], server.env)
-    server.tmux("set-option", "-g", "status-right", server.option("status-right").removeprefix("new "))
-    assert server.traces() == before
 
 
 # ---- versions

@@ -100,6 +100,10 @@ class Server:
         """Return the value of a global option, empty when it is not set."""
         return self.tmux("show-options", "-gqv", name)
 
+    def set_key(self, key: str) -> None:
+        """Set the user's option for the key."""
+        self.tmux("set-option", "-g", "@aiorch-key", key[:-1] + "\\;" if key.endswith(";") else key)
+
     def key(self, key: str) -> str:
         """Return the line of list-keys for a key of the prefix table, empty when it is free."""
         word = key[:-1] + "\\;" if key.endswith(";") else key
