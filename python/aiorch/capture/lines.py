@@ -21,6 +21,7 @@ from aiorch.capture.grammar import (
 )
 
 CUT_OFF = "it was cut off before its JSON object was complete"
+NO_OBJECT = "no JSON object follows the marker"
 _SHOWN = 240
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _DEPTH = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\]]')
@@ -167,6 +168,8 @@ def _scan_line(text: str, locate: Locate, fenced: bool) -> tuple[list[Hit], int]
             bare = start < 0 and not text[behind:].strip(" \t`")
             if bare or isinstance(verdict, Partial):
                 return hits, index
+            if start < 0:
+                hits.append(Hit(Broken(NO_OBJECT), NO_OBJECT, locate(index), text[index:][:_SHOWN], fenced))
             hit = _hit(text[index:], _shift(verdict, index), locate(index), fenced) if verdict else None
             if hit:
                 hits.append(hit)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from avt import Line, Vt  # type: ignore[attr-defined]  # its stubs don't re-export
+from avt import Line, Vt
 
 MIN_COLUMNS = 2
 """Below this width avt 0.17 panics on wide characters."""

@@ -127,7 +127,8 @@ class Engine:
     def _handle(self, run: Run, event: Event) -> None:
         if event.kind is Kind.LOG:
             self._pending.discard(Kind.LOG)
-            self._read_log(run)
+            run.read_log()
+            self._plan_settle(run)
         elif event.kind is Kind.INBOX:
             self._pending.discard(Kind.INBOX)
             run.requests.read()
@@ -135,12 +136,13 @@ class Engine:
             run.crew.ended(event.pid)
         elif event.kind is Kind.TMUX:
             run.tmux_changed(event.line)
+            self._plan_settle(run)
         else:
             run.over = True
 
-    def _read_log(self, run: Run) -> None:
-        run.read_log()
-        if run.primary.reader.wants_settle:
+    def _plan_settle(self, run: Run) -> None:
+        """Come back once the pane has been silent for a moment, if that matters."""
+        if run.primary.wants_settle:
             self._last_output = time.time()
             self._unsettled_since = self._unsettled_since or self._last_output
         else:
@@ -151,6 +153,8 @@ class Engine:
         if settle_at is not None and settle_at <= time.time():
             self._unsettled_since = None
             run.settle()
+            # What is broken or does not count is told only when it is still there the next time.
+            self._plan_settle(run)
         run.crew.pass_time()
 
 

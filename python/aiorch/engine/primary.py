@@ -15,7 +15,7 @@ from aiorch.errors import EngineError
 from aiorch.journal import Journal
 from aiorch.launch import process
 from aiorch.tmux import quote
-from aiorch.tmux.session import Session
+from aiorch.tmux.session import Picture, Session
 from aiorch.workers.profile import AgentProfile, recognise
 
 SEGMENT_BYTES = 1024 * 1024
@@ -49,6 +49,7 @@ class Primary:
         self.running: Running | None = None
         self._recognised_at = 0.0
         self._armed = False
+        self._resized = False
         self._pid = 0
         self.reader: PaneReader
         self._tail: SegmentTail
@@ -76,14 +77,17 @@ class Primary:
         self._size = (info.columns, info.rows)
         self._recognise(info.pid)
         seed = self._arm()
-        self.journal.set_meta("seed", seed)
+        self.journal.set_meta("seed", [seed.text, *seed.cursor])
         self._armed = True
         self._start_reader(Cursor("", 0), seed)
         self._note_size(Cursor("", 0))
         return list(self.reader.seeded)
 
-    def reopen(self) -> None:
-        """Take up the log where the last engine left it; arm a new pipe when the old one is gone."""
+    def reopen(self) -> list[Sighting]:
+        """Take up the log where the last engine left it; arm a new pipe when the old one is gone.
+
+        Returns what counts now that the pane is silent: the last engine may not have come to that.
+        """
         self._armed = True
         info = self.session.pane(self.pane)
         if info is not None:
@@ -92,12 +96,14 @@ class Primary:
         if sizes:
             self._size = sizes[0][2:]
         seed = self.journal.meta("seed")
-        self._start_reader(Cursor("", 0), seed if isinstance(seed, str) else "")
-        self._replay(self._committed(), sizes)
+        text, column, row = seed if isinstance(seed, list) else ("", 0, 0)
+        self._start_reader(Cursor("", 0), Picture(text, (column, row)))
+        found = self._replay(self._committed(), sizes)
         if info is not None and self.session.control.run(
             "display-message", "-p", "-t", self.pane, "#{pane_pipe}"
         ) == ["0"]:
             self._arm()
+        return found
 
     def read(self) -> Iterator[tuple[Cursor, list[Sighting]]]:
         """Yield what is new in the log, chunk by chunk, with the cursor after each chunk."""
@@ -118,8 +124,26 @@ class Primary:
         if (info.columns, info.rows) != self._size:
             self._size = (info.columns, info.rows)
             self.reader.resize(*self._size)
+            self._resized = True
             self._note_size(self._cursor)
         return True
+
+    @property
+    def wants_settle(self) -> bool:
+        """Return whether something is to be done once the pane is silent."""
+        return self._resized or self.reader.wants_settle
+
+    def settle(self) -> list[Sighting]:
+        """Return what counts now that the pane is silent.
+
+        After a resize the emulated screen is corrected by tmux's own: the log does not say between which
+        bytes the size changed.
+        """
+        if self._resized:
+            self._resized = False
+            picture = self.session.picture(self.pane)
+            self.reader.resync(picture.text, picture.cursor)
+        return self.reader.settle()
 
     def follow_agent(self) -> bool:
         """Look again which agent runs in the pane, at most once a second; return whether it changed."""
@@ -154,7 +178,7 @@ class Primary:
             self.session.control.try_run("set-option", "-pu", "-t", self.pane, "@aiorch_pipe")
             self._tail.close()
 
-    def _arm(self) -> str:
+    def _arm(self) -> Picture:
         """Pipe the pane into a new series of segments and return what the pane shows at that moment."""
         control = self.session.control
         if control.run("display-message", "-p", "-t", self.pane, "#{pane_pipe}") == ["1"]:
@@ -166,10 +190,7 @@ class Primary:
         split = quote.shell(["split", "-b", str(SEGMENT_BYTES), "-a", "5", "-", str(prefix)])
         control.run("set-option", "-p", "-t", self.pane, "@aiorch_pipe", f"umask 077; exec {split}")
         # Both in one batch: nothing the pane prints falls between the picture and the pipe.
-        shown, _ = control.batch(
-            [("capture-pane", "-p", "-t", self.pane), ("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}")]
-        )
-        return "\n".join(shown)
+        return self.session.picture(self.pane, ("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}"))
 
     def _pids(self) -> list[int]:
         return [*([self.running.pid] if self.running else []), self._pid]
@@ -181,24 +202,24 @@ class Primary:
         self.journal.set_meta("series", number)
         return number
 
-    def _start_reader(self, cursor: Cursor, seed: str) -> None:
+    def _start_reader(self, cursor: Cursor, seed: Picture) -> None:
         self._cursor = cursor
         self._tail = SegmentTail(self.logs, cursor)
         self.reader = self._new_reader(seed)
 
-    def _new_reader(self, seed: str) -> PaneReader:
+    def _new_reader(self, seed: Picture) -> PaneReader:
         profile = self.agent
         gutter = Gutter.from_mapping(profile.screen) if profile and profile.screen else None
-        reader = PaneReader(*self._size, gutter, mode="screen" if gutter else "auto")
-        if seed.strip():
-            reader.seed(seed)
+        reader = PaneReader(*self._size, gutter)
+        if seed.text.strip():
+            reader.seed(seed.text, seed.cursor)
         return reader
 
     def _restart_reader(self) -> bool:
-        self.reader = self._new_reader(self.session.capture(self.pane))
+        self.reader = self._new_reader(self.session.picture(self.pane))
         return True
 
-    def _replay(self, committed: Cursor, sizes: list[tuple[str, int, int, int]]) -> None:
+    def _replay(self, committed: Cursor, sizes: list[tuple[str, int, int, int]]) -> list[Sighting]:
         """Bring the emulator to where the last engine had it; what is found on the way was taken then."""
         pending = sizes[1:]
         end = (committed.segment, committed.offset)
@@ -212,10 +233,11 @@ class Primary:
                     self.reader.feed(data[: committed.offset - offset], f"{cursor.segment}:{offset}")
                 break
             self.reader.feed(data, f"{cursor.segment}:{offset}")
-        self.reader.settle()
+        found = self.reader.settle()
         self._cursor = committed
         self._tail.close()
         self._tail = SegmentTail(self.logs, committed)
+        return found
 
     def _committed(self) -> Cursor:
         value = self.journal.meta("cursor")

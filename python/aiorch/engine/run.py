@@ -81,10 +81,11 @@ class Run:
 
     def resume(self) -> None:
         """Take up the run where the last engine left it."""
-        self.primary.reopen()
-        self.journal.add_event(
-            Tag.LISTENING, f"pane {self.primary.pane}: again, after the engine was restarted"
-        )
+        found = self.primary.reopen()
+        words = f"pane {self.primary.pane}: again, after the engine was restarted"
+        with self.journal.transaction():
+            self.journal.add_event(Tag.LISTENING, words)
+            self._take(found)
         self.crew.reconcile()
         self._announce()
 
@@ -107,7 +108,7 @@ class Run:
     def settle(self) -> None:
         """Take what counts only once the pane is silent."""
         with self.journal.transaction():
-            self._take(self.primary.reader.settle())
+            self._take(self.primary.settle())
 
     def show(self) -> None:
         """Bring the status text up to date, and log the number of workers when it changed."""
