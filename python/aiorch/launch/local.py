@@ -6,6 +6,7 @@ import os
 import re
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class LocalLauncher:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._wrapper = str(paths.script("worker.sh"))
 
     def directory(self, action: str) -> Path:
         """Return the directory of one attempt."""
@@ -42,20 +44,21 @@ class LocalLauncher:
         Arguments that are more than a plain word go into files: neither a tmux command line nor
         `#{pane_start_command}` ever holds a task.
         """
-        directory = self.directory(job.action)
-        directory.mkdir(mode=0o700, exist_ok=True)
+        directory = f"{self._root}/{job.action}"
+        with suppress(FileExistsError):
+            os.mkdir(directory, 0o700)  # noqa: PTH102 - on the way to every worker, 5 times as fast
         if job.stdin is not None:
-            _write(directory / "stdin", job.stdin)
-        argv = ["/bin/sh", str(paths.script("worker.sh")), job.action, str(directory)]
+            _write(f"{directory}/stdin", job.stdin)
+        argv = ["/bin/sh", self._wrapper, job.action, directory]
         for index, argument in enumerate(job.argv):
             if _SIMPLE.fullmatch(argument):
                 argv.append(argument)
             else:
-                _write(directory / f"arg.{index}", argument + "\n")
+                _write(f"{directory}/arg.{index}", argument + "\n")
                 argv.append(f"@{index}")
         environment = dict(job.environment)
         environment["AIORCH_CWD"] = job.cwd
-        environment["AIORCH_RESULT"] = str(directory / "result")
+        environment["AIORCH_RESULT"] = f"{directory}/result"
         return argv, environment
 
     def attach(self, action: str) -> int | None:
@@ -87,10 +90,10 @@ class LocalLauncher:
                 return
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: str, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def _number(path: Path) -> int | None:
