@@ -14,6 +14,7 @@ while [ $# -ge 2 ]; do
   json="$json, \"$1\": \"$2\""
   shift 2
 done
-name="key-$$"
+# The key itself uses other names: a process id may come again.
+name="menu-$$"
 umask 077
 printf '%s}\n' "$json" >"$inbox/.$name" && mv "$inbox/.$name" "$inbox/$name.json"

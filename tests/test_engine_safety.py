@@ -25,18 +25,19 @@ class Bad(NamedTuple):
 
 
 SHELL = '[{"name": "a", "type": "shell", "task": "id"}]'
+STEPP = '[{"name": "a", "type": "stepp"}]'
 BAD = [
     Bad("cut off", '[ORCHESTRATE] {"task": "x"', "ERROR", ""),
-    Bad("no json", "[ORCHESTRATE] do it please", "IGNORED", ""),
+    Bad("no json", "[ORCHESTRATE] do it please", "ERROR", "no JSON"),
     Bad("broken json", "[ORCHESTRATE] {'task': 'x'}", "ERROR", ""),
     Bad("no task", '[ORCHESTRATE] {"tsk": "x"}', "ERROR", "task"),
     Bad("wrong type", '[ORCHESTRATE] {"task": 7}', "ERROR", "task"),
     Bad("empty task", '[ORCHESTRATE] {"task": "  "}', "ERROR", "task"),
     Bad("control characters", '[ORCHESTRATE] {"task": "a\\u001b[31mb"}', "ERROR", "task"),
     Bad("workers of a wrong type", '[ORCHESTRATE] {"task": "x", "workers": 3}', "ERROR", "workers"),
-    Bad("unknown type", '[ORCHESTRATE] {"task": "x", "workers": [{"name": "a", "type": "stepp"}]}', "ERROR", "stepp"),
+    Bad("unknown type", f'[ORCHESTRATE] {{"task": "x", "workers": {STEPP}}}', "ERROR", "stepp"),
     Bad("in a sentence", 'then say [ORCHESTRATE] {"task": "x"}', "IGNORED", ""),
-    Bad("shell from a plain pane", f'[ORCHESTRATE] {{"task": "x", "workers": {SHELL}}}', "ERROR", "not allowed"),
+    Bad("shell", f'[ORCHESTRATE] {{"task": "x", "workers": {SHELL}}}', "ERROR", "not allowed"),
 ]  # fmt: skip
 
 

@@ -72,9 +72,9 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None:
-        self._tell()
         pids = self.engine_pids()
         subprocess.run(self._argv("kill-server"), env=self.env, capture_output=True, check=False)
+        self._tell()
         until(lambda: not any(alive(pid) for pid in pids), "the engine ends with its server")
 
     def tmux(self, *argv: str) -> str:
