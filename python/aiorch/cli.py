@@ -18,6 +18,8 @@ OVERVIEW = """aiorch: a lead AI agent delegates, workers appear in panes beside 
   aiorch status              the workers and their results
   aiorch stop                stop the run, the window is put back
   aiorch demo                see it work, with no key and no model
+  aiorch doctor              what is there, what is missing, what may do what
+  aiorch uninstall           take everything out again
 
   aiorch COMMAND --help      more about one command, with an example
 """
@@ -57,7 +59,7 @@ _COMMANDS = (
     ("up", "create or reattach a session with an agent in three columns", "aiorch up --agent claude"),
     ("run", "delegate a task", 'aiorch run "Build a REST API with tests"'),
     ("status", "list the workers of this run", "aiorch status --json"),
-    ("ps", "list the workers of this run", "aiorch ps"),
+    ("ps", "the same as status", "aiorch ps"),
     ("approve", "start the directives that wait for your answer", "aiorch approve 3"),
     ("decline", "decline the directives that wait for your answer", "aiorch decline --all"),
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
@@ -86,9 +88,9 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--agent", metavar="NAME", help="the lead (default: the first agent found)")
     parser.add_argument(
-        "--name", metavar="NAME", default="ai-orchestrator", help="of the session (%(default)s)"
+        "--name", metavar="NAME", default="ai-orchestrator", help="of the session (default: %(default)s)"
     )
-    parser.add_argument("--session", metavar="NAME", dest="name", help="the same")
+    parser.add_argument("--session", metavar="NAME", dest="name", help="the same as --name")
     parser.add_argument("--no-attach", action="store_true", help="leave it in the background")
     parser.add_argument("--config", type=Path, metavar="FILE", help="instead of your config.toml")
 
@@ -132,10 +134,13 @@ def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="do not attach, also with a terminal")
     parser.add_argument("--keep", action="store_true", help="leave the demo's tmux server running")
     parser.add_argument(
-        "--speed", type=float, default=1.0, metavar="F", help="how many times as fast (%(default)s)"
+        "--speed", type=float, default=1.0, metavar="F", help="how many times as fast (default: %(default)s)"
     )
     parser.add_argument(
-        "--size", default="140x40", metavar="COLSxROWS", help="without a terminal (%(default)s)"
+        "--size",
+        default="140x40",
+        metavar="COLSxROWS",
+        help="of the window without a terminal (default: %(default)s)",
     )
 
 
