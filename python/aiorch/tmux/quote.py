@@ -20,6 +20,9 @@ def word(text: str) -> str:
     if _PLAIN_WORD.fullmatch(text):
         return text
     escaped = "".join(_ESCAPES.get(char, char) for char in text)
+    if text.startswith("~"):
+        # A home directory even between double quotes.
+        escaped = f"\\{escaped}"
     return '"' + _CONTROL.sub(lambda match: f"\\{ord(match[0]):03o}", escaped) + '"'
 
 

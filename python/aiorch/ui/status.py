@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from aiorch.journal import WorkerState
 
+# A background of our own: the colours have to be read on any status line, tmux's green one included.
+_CHIP = "fg=colour252,bg=colour236"
 _GROUPS: tuple[tuple[str, str, str, frozenset[WorkerState]], ...] = (
-    ("▶", "run", "green", frozenset({WorkerState.STARTING, WorkerState.WORKING})),
-    ("⏸", "wait", "yellow", frozenset({WorkerState.WAITING})),
-    ("…", "queued", "cyan", frozenset({WorkerState.QUEUED})),
-    ("✔", "done", "blue", frozenset({WorkerState.DONE})),
-    ("✖", "failed", "red", frozenset({WorkerState.FAILED, WorkerState.KILLED, WorkerState.LOST})),
+    ("▶", "run", "colour114", frozenset({WorkerState.STARTING, WorkerState.WORKING})),
+    ("⏸", "wait", "colour221", frozenset({WorkerState.WAITING})),
+    ("…", "queued", "colour80", frozenset({WorkerState.QUEUED})),
+    ("✔", "done", "colour75", frozenset({WorkerState.DONE})),
+    ("✖", "failed", "colour203", frozenset({WorkerState.FAILED, WorkerState.KILLED, WorkerState.LOST})),
 )
 
 
@@ -31,17 +33,18 @@ def status_text(counts: Mapping[WorkerState, int], asking: int, style: StatusSty
     """
     parts = []
     if asking:
-        parts.append(_part(asking, "?", "ask", "yellow", style))
+        parts.append(_part(asking, "?", "ask", "colour221", style))
     for symbol, name, colour, group in _GROUPS:
         number = sum(counts.get(state, 0) for state in group)
         if number:
             parts.append(_part(number, symbol, name, colour, style))
     if not parts:
         parts.append("aiorch" if style.ascii else "◆ aiorch")
-    return f" {' '.join(parts)} "
+    text = f" {' '.join(parts)} "
+    # push-default and pop-default give whatever follows us the look it had before us.
+    return f"#[push-default]#[{_CHIP}]{text}#[default]#[pop-default] " if style.color else text
 
 
 def _part(number: int, symbol: str, name: str, colour: str, style: StatusStyle) -> str:
     text = f"{number} {name}" if style.ascii else f"{number} {symbol}"
-    # push-default/pop-default keep whatever colours the user's own status line has around us.
-    return f"#[push-default]#[fg={colour}]{text}#[pop-default]#[default]" if style.color else text
+    return f"#[fg={colour}]{text}" if style.color else text
