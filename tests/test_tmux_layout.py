@@ -28,37 +28,14 @@ def test_real_layouts_round_trip_and_are_taken_back(lab: Lab) -> None:
 
 def test_even_heights_is_what_tmux_accepts(lab: Lab) -> None:
     right = lab.tmux("split-window", "-d", "-h", "-P", "-F", "#{pane_id}", "--", "cat", "-u")
-    panes = [right]
-    for rows in ("9", "3", "2"):
-        panes.append(
-            lab.tmux(
-                "split-window",
-                "-d",
-                "-v",
-                "-l",
-                rows,
-                "-t",
-                right,
-                "-P",
-                "-F",
-                "#{pane_id}",
-                "--",
-                "cat",
-                "-u",
-            )
-        )
+    split = ("split-window", "-d", "-v", "-t", right, "-P", "-F", "#{pane_id}")
+    panes = [right, *(lab.tmux(*split, "-l", rows, "--", "cat", "-u") for rows in ("9", "3", "2"))]
     root = layout.parse(lab.tmux("display-message", "-p", "-t", "m", "#{window_layout}"))
     even = layout.dump(layout.equal_heights(root, panes))
     lab.tmux("select-layout", "-t", "m", even)
     assert lab.tmux("display-message", "-p", "-t", "m", "#{window_layout}") == even
-    sizes = [
-        int(h)
-        for p, h in (
-            r.split()
-            for r in lab.tmux("list-panes", "-t", "m", "-F", "#{pane_id} #{pane_height}").split("\n")
-        )
-        if p in panes
-    ]
+    rows = lab.tmux("list-panes", "-t", "m", "-F", "#{pane_id} #{pane_height}").split("\n")
+    sizes = [int(row.split()[1]) for row in rows if row.split()[0] in panes]
     assert max(sizes) - min(sizes) <= 1
 
 
