@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 
 from aiorch import paths
 from aiorch.config import Config
+from aiorch.errors import TmuxError
 from aiorch.journal import Journal, WorkerRow
 from aiorch.tmux import layout
-from aiorch.tmux.session import PaneInfo, Placed, SavedWindow, Session, Spawn
+from aiorch.tmux.control import Pending
+from aiorch.tmux.session import PaneInfo, Placed, SavedWindow, Session, Spawn, placed
 
 _CREW = ("worker", "placeholder")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A worker to start; `prepare` writes down that it begins, and returns None when it cannot."""
+
+    row: WorkerRow
+    prepare: Callable[[], Spawn | None]
 
 
 class Columns:
@@ -62,25 +72,24 @@ class Columns:
             column = [info for info in panes if info.window == window and info.role in _CREW]
             self._session.even_heights(window, column[0].layout, [info.pane for info in column])
 
-    def place(self, workers: Sequence[tuple[WorkerRow, Spawn]]) -> list[Placed]:
-        """Start workers where there is room and return where, in the order given.
+    def place(self, jobs: Sequence[Slot]) -> dict[int, Placed | TmuxError]:
+        """Start workers where there is room and return where, by the workers' numbers.
 
         A worker that had a pane before gets it back; others go to the column, then to overflow windows.
-        Raises TmuxError when tmux refuses.
+        What tmux refused has its error in place of a pane; what could not be prepared is left out.
         """
         panes = self._session.panes()
         present = {info.pane for info in panes}
-        placed: dict[int, Placed] = {}
-        fresh: list[tuple[WorkerRow, Spawn]] = []
-        for row, spawn in workers:
-            if row.pane in present:
-                placed[row.number] = self._session.respawn(row.pane, spawn)
-            else:
-                fresh.append((row, spawn))
-        if fresh:
-            places = self._place_fresh(panes, [spawn for _, spawn in fresh])
-            placed |= {row.number: place for (row, _), place in zip(fresh, places, strict=True)}
-        return [placed[row.number] for row, _ in workers]
+        begun: dict[int, Pending] = {}
+        fresh = []
+        with self._session.small_history():
+            for job in jobs:
+                if job.row.pane not in present:
+                    fresh.append(job)
+                elif spawn := job.prepare():
+                    begun[job.row.number] = self._session.begin_respawn(job.row.pane, spawn)
+            self._place_fresh(panes, fresh, begun)
+        return {number: _outcome(pending) for number, pending in begun.items()}
 
     def label(self, workers: Sequence[tuple[WorkerRow, Placed]]) -> None:
         """Name the panes of new workers, keep them when they end, and even out the columns."""
@@ -128,24 +137,25 @@ class Columns:
         self._session.label(monitor, role="monitor", name="orchestrator")
         self._session.label(crew, role="placeholder", name="workers")
 
-    def _place_fresh(self, panes: Sequence[PaneInfo], spawns: Sequence[Spawn]) -> list[Placed]:
-        placed: list[Placed] = []
-        home = next(info.window for info in panes if info.pane == self._primary)
+    def _place_fresh(self, panes: list[PaneInfo], jobs: list[Slot], begun: dict[int, Pending]) -> None:
+        home = next((info.window for info in panes if info.pane == self._primary), None)
         windows = {info.window: None for info in panes if info.role in _CREW}
-        if home not in windows:
+        if jobs and home is not None and home not in windows:
             windows = {home: None} | windows
             panes = [*panes, self._new_column()]
         for window in sorted(windows, key=lambda name: name != home):
-            if len(placed) < len(spawns):
-                placed += self._fill(window, panes, spawns[len(placed) :])
-        while len(placed) < len(spawns):
-            first = self._session.new_window("workers", spawns[len(placed)])
-            placed.append(first)
-            more = self._session.panes()
-            window = next(info.window for info in more if info.pane == first.pane)
-            mine = [replace(info, role="worker") for info in more if info.window == window]
-            placed += self._fill(window, mine, spawns[len(placed) :])
-        return placed
+            jobs = self._fill(window, panes, jobs, begun)
+        while jobs:
+            first, *jobs = jobs
+            if spawn := first.prepare():
+                begun[first.row.number] = pending = self._session.begin_window("workers", spawn)
+                jobs = self._fill_overflow(placed(pending), jobs, begun)
+
+    def _fill_overflow(self, first: Placed, jobs: list[Slot], begun: dict[int, Pending]) -> list[Slot]:
+        panes = self._session.panes()
+        window = next(info.window for info in panes if info.pane == first.pane)
+        mine = [replace(info, role="worker") for info in panes if info.window == window]
+        return self._fill(window, mine, jobs, begun)
 
     def _new_column(self) -> PaneInfo:
         """Open a workers' column where the user closed all of its panes."""
@@ -156,29 +166,38 @@ class Columns:
         assert info is not None
         return info
 
-    def _fill(self, window: str, panes: Sequence[PaneInfo], spawns: Sequence[Spawn]) -> list[Placed]:
-        """Start as many workers as the window's column takes and return where.
+    def _fill(
+        self, window: str, panes: Sequence[PaneInfo], jobs: list[Slot], begun: dict[int, Pending]
+    ) -> list[Slot]:
+        """Begin as many workers as the window's column takes and return the jobs that are left.
 
         The first takes the place of the placeholder; all get their final height at once, so that no
-        program starts in a pane that is about to change.
+        program starts in a pane that is about to change. Each is prepared while tmux forks the one
+        before; a split goes right below its target, so the last is begun first.
         """
         column = [info for info in panes if info.window == window and info.role in _CREW]
-        if not column:
-            return []
-        cell = layout.column_of(layout.parse(column[0].layout), {info.pane for info in column})
-        if cell is None:
-            return []
-        height = {info.pane: info.rows for info in column}
-        order = [pane for pane in cell.panes() if pane in height]
-        holders = [info.pane for info in column if info.role == "placeholder" and info.pane in order][:1]
-        room = layout.capacity(cell.height, self._config.min_rows) - len(order) + len(holders)
-        batch = spawns[: max(0, room)]
-        if not batch:
-            return []
-        fresh = batch[1:] if holders else batch
-        shares = layout.shares(cell.height, len(order) + len(fresh))
-        self._session.set_heights(dict(zip(order[:-1], shares, strict=False)))
-        placed = self._session.split_column(order[-1], fresh, shares[len(order) :]) if fresh else []
-        if holders:
-            placed.insert(0, self._session.respawn(holders[0], batch[0]))
-        return placed
+        cell = layout.column_of(layout.parse(column[0].layout), {i.pane for i in column}) if column else None
+        if cell is None or not jobs:
+            return jobs
+        roles = {info.pane: info.role for info in column}
+        order = list(cell.panes())
+        holder = next((pane for pane in order if roles[pane] == "placeholder"), None)
+        room = max(0, layout.capacity(cell.height, self._config.min_rows) - len(order) + (holder is not None))
+        batch, left = jobs[:room], jobs[room:]
+        below = batch[1:] if holder else batch
+        shares = layout.shares(cell.height, len(order) + len(below))
+        if below:
+            self._session.set_heights(dict(zip(order[:-1], shares, strict=False)))
+        for job, rows in reversed(list(zip(below, shares[len(order) :], strict=True))):
+            if spawn := job.prepare():
+                begun[job.row.number] = self._session.begin_split(order[-1], rows, spawn)
+        if holder and batch and (spawn := batch[0].prepare()):
+            begun[batch[0].row.number] = self._session.begin_respawn(holder, spawn)
+        return left
+
+
+def _outcome(pending: Pending) -> Placed | TmuxError:
+    try:
+        return placed(pending)
+    except TmuxError as error:
+        return error

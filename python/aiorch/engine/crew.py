@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 
 from aiorch.config import Config
-from aiorch.engine.columns import Columns
+from aiorch.engine.columns import Columns, Slot
 from aiorch.engine.primary import Primary
 from aiorch.errors import AiorchError, DirectiveError, TmuxError
 from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
@@ -30,12 +30,6 @@ _OWN_VARIABLES = frozenset(
         *("QWEN_CODE", "QWEN_CODE_SESSION_ID", "COPILOT_CLI", "COPILOT_AGENT_SESSION_ID"),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Start:
-    row: WorkerRow
-    spawn: Spawn
 
 
 class Crew:
@@ -209,34 +203,28 @@ class Crew:
 
     def _launch(self, rows: Sequence[WorkerRow]) -> None:
         variables, directory = self._primary.environment(), self._primary.working_directory()
-        with self._journal.transaction():
-            prepared = [self._prepare(row, variables, directory) for row in rows]
-        starts = [start for start in prepared if start is not None]
-        if not starts:
-            return
-        try:
-            placed = self._columns.place([(start.row, start.spawn) for start in starts])
-        except TmuxError as error:
-            for start in starts:
-                self._fail(start.row, str(error))
-            return
+        slots = [Slot(row, partial(self._prepare, row, variables, directory)) for row in rows]
+        outcomes = self._columns.place(slots)
+        started = []
         now = time.time()
         with self._journal.transaction():
-            for start, place in zip(starts, placed, strict=True):
-                self._journal.set_worker(
-                    start.row.number,
-                    state=WorkerState.WORKING,
-                    pane=place.pane,
-                    pid=place.pid,
-                    started=now,
-                    ended=None,
-                )
-                self._journal.add_event(Tag.SPAWNED, f"{start.row.name} in pane {place.pane}")
-        self._label([(start.row, place) for start, place in zip(starts, placed, strict=True)])
-        for place in placed:
+            for row in rows:
+                place = outcomes.get(row.number)
+                if isinstance(place, Placed):
+                    started.append((row, place))
+                    self._note_start(row, place, now)
+                elif place is not None:
+                    self._fail(row, str(place))
+        self._label(started)
+        for _, place in started:
             self._exits.add(place.pid)
 
-    def _prepare(self, row: WorkerRow, variables: Mapping[str, str], directory: str) -> _Start | None:
+    def _note_start(self, row: WorkerRow, place: Placed, now: float) -> None:
+        columns = {"pane": place.pane, "pid": place.pid, "started": now, "ended": None}
+        self._journal.set_worker(row.number, state=WorkerState.WORKING, **columns)
+        self._journal.add_event(Tag.SPAWNED, f"{row.name} in pane {place.pane}")
+
+    def _prepare(self, row: WorkerRow, variables: Mapping[str, str], directory: str) -> Spawn | None:
         """Write down that this attempt begins, then its files; None when it cannot be started."""
         try:
             mode, permission = self._config.mode_of(row.type), self._config.permission_of(row.type)
@@ -252,7 +240,7 @@ class Crew:
         given |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
         job = Job(row.action, argv, stdin, directory, given)
         pane_argv, environment = self._launcher.start(job)
-        return _Start(row, Spawn(pane_argv, environment))
+        return Spawn(pane_argv, environment)
 
     def _label(self, workers: Sequence[tuple[WorkerRow, Placed]]) -> None:
         self._columns.label(workers)

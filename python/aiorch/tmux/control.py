@@ -30,6 +30,23 @@ class _Reply:
     done: threading.Event = field(default_factory=threading.Event)
 
 
+class Pending:
+    """Commands that were sent and whose replies are still to come."""
+
+    def __init__(self, replies: Sequence[_Reply], names: Sequence[str]) -> None:
+        self._replies, self._names = replies, names
+
+    def wait(self) -> list[list[str]]:
+        """Return the output lines of each command; raises as `ControlClient.batch` does."""
+        for reply, name in zip(self._replies, self._names, strict=True):
+            if not reply.done.wait(REPLY_SECONDS):
+                raise TmuxError(f"tmux did not answer `{name}` within {REPLY_SECONDS:.0f} s")
+        for reply, name in zip(self._replies, self._names, strict=True):
+            if reply.failed:
+                raise TmuxError(f"tmux refused `{name}`: {' '.join(reply.lines) or 'it is gone'}")
+        return [reply.lines for reply in self._replies]
+
+
 def _die_with_parent() -> Callable[[], None] | None:
     """Return the hook that ties the child's life to ours, or None where the kernel has none.
 
@@ -81,14 +98,11 @@ class ControlClient:
 
         Raises TmuxError for the first one that was refused, after all were answered.
         """
-        replies = self._send([quote.line(argv) for argv in commands])
-        for reply, argv in zip(replies, commands, strict=True):
-            if not reply.done.wait(REPLY_SECONDS):
-                raise TmuxError(f"tmux did not answer `{argv[0]}` within {REPLY_SECONDS:.0f} s")
-        for reply, argv in zip(replies, commands, strict=True):
-            if reply.failed:
-                raise TmuxError(f"tmux refused `{argv[0]}`: {' '.join(reply.lines) or 'it is gone'}")
-        return [reply.lines for reply in replies]
+        return self.begin(commands).wait()
+
+    def begin(self, commands: Sequence[Sequence[str]]) -> Pending:
+        """Send commands without waiting for their replies; raises TmuxError when tmux is gone."""
+        return Pending(self._send([quote.line(argv) for argv in commands]), [argv[0] for argv in commands])
 
     def try_run(self, *argv: str) -> list[str] | None:
         """Run one command and return its output lines, or None when tmux refuses it."""

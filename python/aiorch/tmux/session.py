@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiorch.errors import TmuxError
 from aiorch.tmux import layout
-from aiorch.tmux.control import ControlClient
+from aiorch.tmux.control import ControlClient, Pending
 
 HOOK = "client-detached[4207]"
 STRIP_ROWS = 5
@@ -23,6 +23,7 @@ _STATE_COLOURS = (
 )
 _TAB = "\t"
 _MAX_LOOKS = 20
+_PLACE = "#{pane_id} #{pane_pid}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,41 +185,31 @@ class Session:
         crew = self.control.run(*split, "-h", "-l", half, "-t", primary, "--", *placeholder)[0]
         return strip, crew
 
-    def split_column(self, target: str, spawns: Sequence[Spawn], heights: Sequence[int]) -> list[Placed]:
-        """Start workers below `target`, each with its final height in rows, in one batch.
-
-        Returns where they are, in the order of `spawns`. Each split goes right below the target, so the
-        last of them is started first.
-        """
-        commands = [
-            (
-                "split-window",
-                "-d",
-                "-v",
-                "-l",
-                str(rows),
-                *_spawn_args(spawn),
-                "-t",
-                target,
-                "--",
-                *spawn.argv,
-            )
-            for spawn, rows in zip(reversed(spawns), reversed(heights), strict=True)
-        ]
-        return list(reversed(self._place(commands)))
-
     def set_heights(self, heights: Mapping[str, int]) -> None:
         """Give panes of one column their heights in rows, top to bottom; the next pane takes the rest."""
         self.try_batch([("resize-pane", "-t", pane, "-y", str(rows)) for pane, rows in heights.items()])
 
-    def new_window(self, name: str, spawn: Spawn) -> Placed:
-        """Start a worker in a new window of the session, which is not made current."""
-        argv = ("new-window", "-d", "-n", name, *_spawn_args(spawn), "-t", f"{self.session}:", "--")
-        return self._place([(*argv, *spawn.argv)])[0]
+    def begin_split(self, target: str, rows: int, spawn: Spawn) -> Pending:
+        """Begin a worker right below `target`, `rows` high; `placed` tells where once tmux has answered."""
+        argv = ("split-window", "-d", "-v", "-l", str(rows), "-P", "-F", _PLACE, *_variables(spawn))
+        return self.control.begin([(*argv, "-t", target, "--", *spawn.argv)])
 
-    def _place(self, commands: Sequence[Sequence[str]]) -> list[Placed]:
-        """Run commands that make panes, which get the workers' history limit; others keep the user's."""
-        # The limit is read when a pane is made. Forks of the tmux server cost more as its history grows.
+    def begin_window(self, name: str, spawn: Spawn) -> Pending:
+        """Begin a worker in a new window of the session, which is not made current."""
+        argv = ("new-window", "-d", "-n", name, "-P", "-F", _PLACE, *_variables(spawn))
+        return self.control.begin([(*argv, "-t", f"{self.session}:", "--", *spawn.argv)])
+
+    def begin_respawn(self, pane: str, spawn: Spawn) -> Pending:
+        """Begin a worker in a pane that is there, in place of what runs in it."""
+        argv = ("respawn-pane", "-k", *_variables(spawn), "-t", pane, "--", *spawn.argv)
+        return self.control.begin([argv, ("display-message", "-p", "-t", pane, _PLACE)])
+
+    @contextlib.contextmanager
+    def small_history(self) -> Iterator[None]:
+        """Panes made inside get the workers' history limit; the user's own panes keep theirs.
+
+        tmux reads the limit when a pane is made. Its forks cost more as its history grows (3.3a).
+        """
         if self._limits is None:
             show = ("show-options", "-t", self.session)
             local, effective = self.control.batch(
@@ -227,17 +218,15 @@ class Session:
             self._limits = (local[0] if local else None, int(effective[0]))
         local_limit, limit = self._limits
         if limit <= self.history_limit:
-            return [_placed(lines[0]) for lines in self.control.batch(commands)]
+            yield
+            return
         change = ("set-option", "-t", self.session, "history-limit")
-        back = ("set-option", "-u", *change[1:]) if local_limit is None else (*change, local_limit)
-        replies = self.control.batch([(*change, str(self.history_limit)), *commands, back])
-        return [_placed(lines[0]) for lines in replies[1:-1]]
-
-    def respawn(self, pane: str, spawn: Spawn) -> Placed:
-        """Start a worker again in the pane it had."""
-        environment = [f"-e{key}={value}" for key, value in spawn.environment.items()]
-        self.control.run("respawn-pane", "-k", *environment, "-t", pane, "--", *spawn.argv)
-        return _placed(self.control.run("display-message", "-p", "-t", pane, "#{pane_id} #{pane_pid}")[0])
+        self.control.begin([(*change, str(self.history_limit))])
+        try:
+            yield
+        finally:
+            back = ("set-option", "-u", *change[1:]) if local_limit is None else (*change, local_limit)
+            self.control.begin([back])
 
     def even_heights(self, window: str, form: str, panes: Iterable[str]) -> None:
         """Divide the column that holds only `panes` evenly; `form` is the window's layout as tmux has it."""
@@ -326,11 +315,11 @@ def _pane_info(row: str) -> PaneInfo:
     return PaneInfo(pane, int(pid), window, dead == "1", int(columns), int(rows), action, role, form)
 
 
-def _spawn_args(spawn: Spawn) -> tuple[str, ...]:
-    environment = [f"-e{key}={value}" for key, value in spawn.environment.items()]
-    return ("-P", "-F", "#{pane_id} #{pane_pid}", *environment)
-
-
-def _placed(row: str) -> Placed:
-    pane, _, pid = row.partition(" ")
+def placed(pending: Pending) -> Placed:
+    """Return where a worker is that was begun; raises TmuxError when tmux refused it."""
+    pane, _, pid = pending.wait()[-1][0].partition(" ")
     return Placed(pane, int(pid))
+
+
+def _variables(spawn: Spawn) -> list[str]:
+    return [f"-e{name}={value}" for name, value in spawn.environment.items()]
