@@ -29,6 +29,7 @@ sys.path[:0] = [str(ROOT / "python")]
 import libtmux  # noqa: E402
 from watchdog.events import FileSystemEvent, FileSystemEventHandler  # noqa: E402
 from watchdog.observers import Observer  # noqa: E402
+from watchdog.observers.api import BaseObserver  # noqa: E402
 
 from aiorch.tmux.control import ControlClient  # noqa: E402
 
@@ -42,6 +43,7 @@ roles = "run"
 command = ["sh", "{worker}", "{{task}}"]
 """
 ROUND_SECONDS = 20.0
+observers: list[BaseObserver] = []
 
 
 class Bench:
@@ -125,7 +127,7 @@ class _Tail(FileSystemEventHandler):
     def _spawn(self, task: str) -> None:
         for name in ("api-routes", "auth-system", "testing"):
             command = f"sh {self._bench.worker} '{task}'"
-            pane = self._window.split(attach=False, shell=command)  # noqa: S604 - as such a script does
+            pane = self._window.split(attach=False, shell=command)
             pane.set_option("remain-on-exit", "on")
             pane.set_title(name)
             self._window.select_layout("main-vertical")
@@ -141,6 +143,7 @@ def plain_script(bench: Bench) -> Callable[[], float]:
     observer = Observer()
     observer.schedule(_Tail(bench, log), str(folder))
     observer.start()
+    observers.append(observer)
 
     def one() -> float:
         begin = time.monotonic()
@@ -193,6 +196,9 @@ def main() -> None:
                     times[name].append(took)
     finally:
         subprocess.run(["tmux", "-S", bench.socket, "kill-server"], check=False)
+        for observer in observers:
+            observer.stop()
+            observer.join()
         time.sleep(0.5)
         shutil.rmtree(root, ignore_errors=True)
     print(f"{rounds} rounds, milliseconds to the first instruction of the last of {WORKERS} workers")

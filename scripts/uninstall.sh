@@ -48,8 +48,11 @@ clear_status() {
 # hooks_in FLAGS [ID], options_in FLAGS [ID]: print the commands that remove ours from one scope.
 hooks_in() {
   target=${2:+"-t '$2'"}
-  tmux show-hooks "$1" ${2:+-t "$2"} 2>/dev/null |
-    sed -n "s/^\([a-z-]*\[4207\]\).*/set-hook $1u $target \1/p"
+  # -q is for options alone: set-hook and show-hooks refuse it.
+  scope=${1#-q}
+  # shellcheck disable=SC2086
+  tmux show-hooks $scope ${2:+-t "$2"} 2>/dev/null |
+    sed -n "s/^\([a-z-]*\[4207\]\).*/set-hook ${scope:--}u $target \1/p"
 }
 options_in() {
   target=${2:+"-t '$2'"}

@@ -200,3 +200,68 @@ def test_status_and_log_can_be_read_by_programs(lab: Lab) -> None:
     assert (worker["name"], worker["state"], worker["status"]) == ("a", "failed", 3)
     lines = [json.loads(line) for line in lab.aiorch("log", "--json").stdout.splitlines()]
     assert {"tag": "FAILED", "text": "a: exit 3"}.items() <= lines[-2].items() | lines[-1].items()
+
+
+def test_panes_of_done_workers_make_room_for_new_ones(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(160, 30))
+    lab.start("max_workers = 9\nmin_rows = 8\n" + STEP)
+    lab.delegate(("a", "true"), ("b", "exit 1"), ("c", "true"))
+    lab.wait_state(a="done", b="failed", c="done")
+    kept = lab.workers()["b"].pane
+    lab.delegate(("d", "sleep 60"), ("e", "sleep 60"))
+    lab.wait_state(d="working", e="working")
+    rows = [
+        row
+        for row in lab.panes("@aiorch_role", "@aiorch_name", "window_index", "pane_id")
+        if row[0] == "worker"
+    ]
+    assert {row[1] for row in rows} == {"b", "d", "e"}
+    assert {row[2] for row in rows} == {"0"}
+    assert kept in {row[3] for row in rows}
+
+
+def test_tidy_closes_finished_workers_and_keeps_the_column(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(("a", "true"), ("b", "false"))
+    lab.wait_state(a="done", b="failed")
+    lab.aiorch("tidy")
+    until(
+        lambda: [row[0] for row in lab.panes("@aiorch_role")].count("worker") == 0,
+        "the workers' panes are closed",
+    )
+    assert [row[0] for row in lab.panes("@aiorch_role")].count("placeholder") == 1
+    lab.delegate(("c", "sleep 60"))
+    lab.wait_state(c="working")
+    assert {row[0] for row in lab.panes("@aiorch_role")} == {"primary", "monitor", "worker"}
+
+
+def test_strip_stays_low_when_the_window_grows(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(80, 24))
+    lab.start()
+    lab.tmux("resize-window", "-t", "m", "-x", "90", "-y", "50")
+
+    def strip() -> str:
+        return next(row[1] for row in lab.panes("@aiorch_role", "pane_height") if row[0] == "monitor")
+
+    until(lambda: strip() == "5", "the strip has five rows again")
+
+
+def test_task_can_come_by_file_and_by_stdin(lab: Lab) -> None:
+    by_file = '[types.f]\ncommand = ["cat", "{file}"]\ntask_via = "file"\n'
+    lab.start(by_file + '[types.s]\ncommand = ["cat"]\ntask_via = "stdin"\n')
+    lab.delegate(
+        {"name": "a", "type": "f", "task": "by 'file'"}, {"name": "b", "type": "s", "task": "by stdin"}
+    )
+    lab.wait_state(a="done", b="done")
+    assert {name: row.result for name, row in lab.workers().items()} == {"a": "by 'file'", "b": "by stdin"}
+
+
+def test_workers_go_on_when_the_primary_is_closed(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(("a", "sleep 60"))
+    lab.wait_state(a="working")
+    lab.tmux("kill-pane", "-t", "%0")
+    lab.wait_told("ERROR", "the primary pane is gone")
+    lab.delegate(("b", "true"))
+    lab.wait_state(a="working", b="done")
+    lab.aiorch("stop")

@@ -68,6 +68,7 @@ _COMMANDS = (
     ("log", "print the event log", "aiorch log"),
     ("agents", "list the agents and worker types, and which are installed", "aiorch agents"),
     ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
+    ("tidy", "close the panes of finished workers", "aiorch tidy"),
     ("stop", "stop all workers and put the window back", "aiorch stop"),
     ("demo", "run the main job with scripted agents", "aiorch demo --headless"),
 )

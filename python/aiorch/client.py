@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiorch.errors import EngineError, TmuxError, UsageError
+from aiorch.errors import EngineError, RequestError, TmuxError, UsageError
 from aiorch.paths import RunPaths
 
 ANSWER_SECONDS = 10.0
@@ -57,8 +57,8 @@ def locate(socket: str | None, session: str | None, pane: str | None) -> Place:
 def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECONDS) -> dict[str, object]:
     """Hand the engine one request and return its answer.
 
-    Raises EngineError when the engine refuses it, or when it does not answer in time; the request is
-    kept then and carried out when an engine is back.
+    Raises RequestError when the engine refuses it, EngineError when it does not answer in time; the
+    request is kept then and carried out when an engine is back.
     """
     run = RunPaths(root)
     name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
@@ -72,7 +72,7 @@ def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECO
             reply: dict[str, object] = json.loads(answer.read_text())
             answer.unlink(missing_ok=True)
             if not reply.get("ok"):
-                raise EngineError(str(reply.get("error")))
+                raise RequestError(str(reply.get("error")))
             return reply
         time.sleep(_LOOK_SECONDS)
     raise EngineError(f"the engine does not answer; request {name} is kept and carried out when it is back")

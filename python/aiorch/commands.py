@@ -89,6 +89,10 @@ def _stop(options: argparse.Namespace) -> int:
     return _tell(request(_root(options), {"verb": "stop"}))
 
 
+def _tidy(options: argparse.Namespace) -> int:
+    return _tell(request(_root(options), {"verb": "tidy"}))
+
+
 def _show(options: argparse.Namespace) -> int:
     with _reading(options) as journal:
         row = journal.directive(options.number)
@@ -188,6 +192,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "retry": _named,
     "kill": _named,
     "stop": _stop,
+    "tidy": _tidy,
     "show": _show,
     "log": _log,
     "monitor": _monitor,

@@ -41,5 +41,9 @@ class EngineError(AiorchError):
     exit_code = 3
 
 
+class RequestError(AiorchError):
+    """The engine refused what it was asked to do."""
+
+
 class ProfileError(AiorchError):
     """An agent cannot be started in the way that was asked for."""

@@ -284,6 +284,13 @@ class Journal:
         rows = self._db.execute(f"SELECT * FROM workers WHERE name IN ({marks})", tuple(names))
         return {row["name"]: _worker_row(row) for row in rows}
 
+    def panes_of(self, *states: WorkerState) -> set[str]:
+        """Return the panes whose worker is in one of these states."""
+        marks = ", ".join("?" * len(states))
+        return {
+            row[0] for row in self._db.execute(f"SELECT pane FROM workers WHERE state IN ({marks})", states)
+        }
+
     def counts(self) -> dict[WorkerState, int]:
         """Return how many workers are in each state."""
         rows = self._db.execute("SELECT state, COUNT(*) FROM workers GROUP BY state")

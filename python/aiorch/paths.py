@@ -91,5 +91,8 @@ class RunPaths:
 
     def create(self) -> None:
         """Make the run's directories, readable by the owner alone."""
+        # parents=True would make the folders above with the user's mask.
+        for parent in reversed(self.root.parents[:2]):
+            parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in (self.root, self.logs, self.inbox, self.answers, self.workers, self.news):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

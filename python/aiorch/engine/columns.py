@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from aiorch import paths
@@ -11,7 +11,7 @@ from aiorch.errors import TmuxError
 from aiorch.journal import Journal, WorkerRow
 from aiorch.tmux import layout
 from aiorch.tmux.control import Pending
-from aiorch.tmux.session import PaneInfo, Placed, SavedWindow, Session, Spawn, placed
+from aiorch.tmux.session import STRIP_ROWS, PaneInfo, Placed, SavedWindow, Session, Spawn, placed
 
 _CREW = ("worker", "placeholder")
 
@@ -72,10 +72,32 @@ class Columns:
             column = [info for info in panes if info.window == window and info.role in _CREW]
             self._session.even_heights(window, column[0].layout, [info.pane for info in column])
 
-    def place(self, jobs: Sequence[Slot]) -> dict[int, Placed | TmuxError]:
+    def tidy(self, ended: Collection[str]) -> int:
+        """Close the panes of workers that have ended and return how many; the column keeps a placeholder."""
+        panes = self._session.panes()
+        closing = [info for info in panes if info.role == "worker" and info.pane in ended]
+        home = next((info.window for info in panes if info.pane == self._primary), None)
+        left = [info for info in panes if info.role in _CREW and info.window == home and info not in closing]
+        if not left and closing and home is not None:
+            first, *closing = sorted(closing, key=lambda info: info.window != home)
+            self._make_placeholder(first.pane)
+        for info in closing:
+            self._session.kill_pane(info.pane)
+        self.even()
+        return len(closing)
+
+    def keep_strip(self) -> None:
+        """Keep the orchestrator's strip low when the window grew: tmux shares new rows out evenly."""
+        monitor = self._find("monitor")
+        primary = self._session.pane(self._primary)
+        if monitor and primary and monitor.columns > primary.columns + 1 and monitor.rows != STRIP_ROWS:
+            self._session.set_heights({monitor.pane: STRIP_ROWS})
+
+    def place(self, jobs: Sequence[Slot], done: Collection[str] = ()) -> dict[int, Placed | TmuxError]:
         """Start workers where there is room and return where, by the workers' numbers.
 
-        A worker that had a pane before gets it back; others go to the column, then to overflow windows.
+        A worker that had a pane before gets it back; others go to the column, where the panes of `done`
+        workers make room, oldest first, and then to overflow windows.
         What tmux refused has its error in place of a pane; what could not be prepared is left out.
         """
         panes = self._session.panes()
@@ -88,6 +110,7 @@ class Columns:
                     fresh.append(job)
                 elif spawn := job.prepare():
                     begun[job.row.number] = self._session.begin_respawn(job.row.pane, spawn)
+            panes = self._make_room(panes, len(fresh), done)
             self._place_fresh(panes, fresh, begun)
         return {number: _outcome(pending) for number, pending in begun.items()}
 
@@ -136,6 +159,29 @@ class Columns:
         )
         self._session.label(monitor, role="monitor", name="orchestrator")
         self._session.label(crew, role="placeholder", name="workers")
+
+    def _make_room(self, panes: list[PaneInfo], wanted: int, done: Collection[str]) -> list[PaneInfo]:
+        """Close as many panes of done workers in the primary's window as the new ones need places."""
+        home = next((info.window for info in panes if info.pane == self._primary), None)
+        column = [info for info in panes if info.window == home and info.role in _CREW]
+        cell = layout.column_of(layout.parse(column[0].layout), {i.pane for i in column}) if column else None
+        if cell is None:
+            return panes
+        taken = sum(info.role == "worker" for info in column)
+        missing = wanted - (layout.capacity(cell.height, self._config.min_rows) - taken)
+        spare = [info for info in column if info.pane in done and info.dead]
+        # One stays to be split from.
+        closing = spare[: max(0, min(missing, len(column) - 1))]
+        for info in closing:
+            self._session.kill_pane(info.pane)
+        return self._session.panes() if closing else panes
+
+    def _make_placeholder(self, pane: str) -> None:
+        argv = ["/bin/sh", str(paths.script("placeholder.sh"))]
+        self._session.control.try_run("respawn-pane", "-k", "-t", pane, "--", *argv)
+        for name in ("type", "state", "action"):
+            self._session.control.try_run("set-option", "-pu", "-t", pane, f"@aiorch_{name}")
+        self._session.label(pane, role="placeholder", name="workers")
 
     def _place_fresh(self, panes: list[PaneInfo], jobs: list[Slot], begun: dict[int, Pending]) -> None:
         home = next((info.window for info in panes if info.pane == self._primary), None)

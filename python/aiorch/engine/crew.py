@@ -16,7 +16,7 @@ from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import Job, LocalLauncher
 from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Placed, Session, Spawn
-from aiorch.workers.profile import AgentProfile, command, resolve_type
+from aiorch.workers.profile import AgentProfile, command, resolve_type, task_text
 
 KILL_SECONDS = 3.0
 _STOPPED = "stopped by the user"
@@ -149,6 +149,10 @@ class Crew:
             elif row.state is WorkerState.QUEUED:
                 self._journal.set_worker(row.number, state=WorkerState.KILLED, reason="the run was stopped")
 
+    def tidy(self) -> int:
+        """Close the panes of all workers that have ended and return how many."""
+        return self._columns.tidy(self._journal.panes_of(*ENDED))
+
     def is_worker(self, pid: int) -> bool:
         """Return whether a process is one of our workers' or comes from one."""
         workers = {row.pid for row in self._journal.unfinished() if row.state in ACTIVE}
@@ -204,7 +208,8 @@ class Crew:
     def _launch(self, rows: Sequence[WorkerRow]) -> None:
         variables, directory = self._primary.environment(), self._primary.working_directory()
         slots = [Slot(row, partial(self._prepare, row, variables, directory)) for row in rows]
-        outcomes = self._columns.place(slots)
+        done = self._journal.panes_of(WorkerState.DONE)
+        outcomes = self._columns.place(slots, done)
         started = []
         now = time.time()
         with self._journal.transaction():
@@ -230,7 +235,10 @@ class Crew:
             mode, permission = self._config.mode_of(row.type), self._config.permission_of(row.type)
             path = variables.get("PATH", "/usr/local/bin:/usr/bin:/bin")
             profile, role = resolve_type(row.type, self._profiles, self._config, path)
-            argv, stdin = command(profile, task=row.task, mode=mode, permission=permission, role=role)
+            file = self._launcher.task_file(row.action)
+            argv, stdin = command(
+                profile, task=row.task, mode=mode, permission=permission, role=role, file=file
+            )
         except AiorchError as error:
             self._fail(row, str(error))
             return None
@@ -238,7 +246,8 @@ class Crew:
         given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
         given |= profile.env
         given |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
-        job = Job(row.action, argv, stdin, directory, given)
+        text = task_text(profile, row.task, role) if any(file in word for word in argv) else None
+        job = Job(row.action, argv, stdin, directory, given, text)
         pane_argv, environment = self._launcher.start(job)
         return Spawn(pane_argv, environment)
 
@@ -309,7 +318,8 @@ class Crew:
         )
 
     def _fail(self, row: WorkerRow, reason: str) -> None:
-        self._end(row, WorkerState.FAILED, None, reason)
+        # A cause may come with a list of what to do; the event log gets its sentence.
+        self._end(row, WorkerState.FAILED, None, reason.partition("\n")[0])
 
     def _end(self, row: WorkerRow, state: WorkerState, status: int | None, reason: str) -> None:
         with self._journal.transaction():

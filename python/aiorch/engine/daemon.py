@@ -64,11 +64,15 @@ def start(target: Target, state: Path) -> Path:
                 return Path(line[len(READY) :].rstrip("\n"))
             words.append(line)
     child.wait(timeout=START_SECONDS)
-    raise EngineError("".join(words).strip() or f"the engine ended with exit code {child.returncode}")
+    raise EngineError(
+        "".join(words).strip().removeprefix("aiorch: ")
+        or f"the engine ended with exit code {child.returncode}"
+    )
 
 
 def main(target: Target, state: Path) -> int:
     """Be the engine: take the session's lock, begin or resume its run, serve until it is over."""
+    os.umask(0o077)
     lock = _lock(target, state)
     engine = Engine()
     exits = ExitWatcher(engine.notify_exit)

@@ -38,6 +38,7 @@ class Requests:
             "kill": self._kill,
             "log": self._log,
             "layout": self._layout,
+            "tidy": self._tidy,
             "stop": self._stop,
         }
 
@@ -91,6 +92,9 @@ class Requests:
     def _layout(self, _body: Mapping[str, object], _: str) -> Answers:
         self._run.columns.even()
         return []
+
+    def _tidy(self, _body: Mapping[str, object], _: str) -> Answers:
+        return [Answer(None, "closed", f"{self._run.crew.tidy()} panes of finished workers closed")]
 
     def _stop(self, _body: Mapping[str, object], _: str) -> Answers:
         self._run.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,6 +133,7 @@ class Run:
         """React to a notification: sizes may have changed, panes or the whole session may be gone."""
         if line is None or line.startswith("%exit"):
             raise TmuxError("the control client ended")
+        self.columns.keep_strip()
         if not self.primary.follow_size() and not self.journal.meta("primary_gone"):
             self.journal.set_meta("primary_gone", True)
             self.journal.add_event(
@@ -143,13 +145,18 @@ class Run:
         self.journal.add_event(Tag.STOPPED, "by the user")
         self.session.control.try_run("set-hook", "-u", "-t", self._settings.session, HOOK)
         self.crew.stop()
+        # The session ends with its last pane, and that may be one of ours.
+        with suppress(TmuxError):
+            self._leave()
+        self.journal.set_meta("stopped", time.time())
+        self.over = True
+
+    def _leave(self) -> None:
         self.primary.close()
         self.columns.close()
         for name in ("@aiorch_run", "@aiorch_engine", "@aiorch_client", "@aiorch_revive"):
             self.session.control.try_run("set-option", "-u", "-t", self._settings.session, name)
         self.session.clear_status()
-        self.journal.set_meta("stopped", time.time())
-        self.over = True
 
     def close(self) -> None:
         """Close files; tmux is left as it is."""

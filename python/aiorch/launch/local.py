@@ -18,13 +18,17 @@ _SIMPLE = re.compile(r"[A-Za-z0-9_./:=,+-][A-Za-z0-9_./:=,@+-]{0,255}")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One attempt of a worker, ready to be placed; `action` names it in tmux and on disk."""
+    """One attempt of a worker, ready to be placed; `action` names it in tmux and on disk.
+
+    `task` is written into the attempt's task file, when its argv names that.
+    """
 
     action: str
     argv: Sequence[str]
     stdin: str | None
     cwd: str
     environment: Mapping[str, str]
+    task: str | None = None
 
 
 class LocalLauncher:
@@ -38,6 +42,10 @@ class LocalLauncher:
         """Return the directory of one attempt."""
         return self._root / action
 
+    def task_file(self, action: str) -> str:
+        """Return the path of the file that holds the task, for agents that read it from one."""
+        return f"{self._root}/{action}/task"
+
     def start(self, job: Job) -> tuple[list[str], dict[str, str]]:
         """Write the attempt's files and return the pane's argv and environment.
 
@@ -49,6 +57,8 @@ class LocalLauncher:
             os.mkdir(directory, 0o700)  # noqa: PTH102 - on the way to every worker, 5 times as fast
         if job.stdin is not None:
             _write(f"{directory}/stdin", job.stdin)
+        if job.task is not None:
+            _write(self.task_file(job.action), job.task)
         argv = ["/bin/sh", self._wrapper, job.action, directory]
         for index, argument in enumerate(job.argv):
             if _SIMPLE.fullmatch(argument):

@@ -175,11 +175,11 @@ class Session:
         _, second, third = layout.shares(width, 3)
         split = ("split-window", "-d", "-P", "-F", "#{pane_id}")
         if width >= min_columns:
-            right = self.control.run(
-                *split, "-hf", "-l", str(second + 1 + third), "-t", primary, "--", *monitor
-            )[0]
-            crew = self.control.run(*split, "-h", "-l", str(third), "-t", right, "--", *placeholder)[0]
-            return right, crew
+            wide = str(second + 1 + third)
+            crew = self.control.run(*split, "-hf", "-l", wide, "-t", primary, "--", *placeholder)[0]
+            # Made at its final width: what it prints first is broken to that.
+            middle = self.control.run(*split, "-hb", "-l", str(second), "-t", crew, "--", *monitor)[0]
+            return middle, crew
         strip = self.control.run(*split, "-vf", "-l", str(STRIP_ROWS), "-t", primary, "--", *monitor)[0]
         half = str((width - 1) // 2)
         crew = self.control.run(*split, "-h", "-l", half, "-t", primary, "--", *placeholder)[0]

@@ -45,6 +45,8 @@ def menu_arguments(
     failed = [row.name for row in workers if row.state in ENDED - {WorkerState.DONE}]
     if failed:
         items += [f"Retry {failed[-1]}", "r", _request(run, "retry", "name", failed[-1])]
+    if any(row.state in ENDED for row in shown):
+        items += ["Close finished", "c", _request(run, "tidy")]
     items += ["Event log", "l", _request(run, "log")]
     items += ["Even columns", "e", _request(run, "layout")]
     items += ["Report", "p", f"display-popup -w 80% -h 60% {_program(run.program, 'status')}"]
@@ -55,7 +57,7 @@ def menu_arguments(
 
 def _questions(asking: Sequence[DirectiveRow], run: RunCommands) -> list[str]:
     items: list[str] = []
-    for key, row in zip("ybc", asking, strict=False):
+    for key, row in zip("yok", asking, strict=False):
         task = row.payload.get("task") or row.payload.get("file") or ""
         text = quote.literal(_short(str(task)))
         items += [f"Start ##{row.number}: {text}", key, _request(run, "approve", "number", str(row.number))]
