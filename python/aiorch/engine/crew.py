@@ -176,8 +176,12 @@ class Crew:
             self._journal.set_worker(row.number, state=WorkerState.QUEUED)
             return
         if info is not None:
-            self._journal.set_worker(row.number, pane=info.pane, pid=pid, state=WorkerState.WORKING)
-            self._label([(row, Placed(info.pane, pid))])
+            place = Placed(info.pane, pid)
+            if row.state is WorkerState.STARTING:
+                # The last engine died before it could write this down.
+                with self._journal.transaction():
+                    self._note_start(row, place, time.time())
+            self._label([(row, place)])
         if process.is_alive(pid):
             self._exits.add(pid)
         else:
