@@ -363,7 +363,7 @@ class TestUserProfiles:
     def test_screen_rules_come_from_the_folder_beside(self, tmp_path: Path) -> None:
         (tmp_path / "mine.toml").write_text('[oneshot]\nargv = ["{agent}", "{task}"]\n')
         (tmp_path / "screens").mkdir()
-        (tmp_path / "screens" / "mine.toml").write_text('[screen]\nindent = 3\n')
+        (tmp_path / "screens" / "mine.toml").write_text("[screen]\nindent = 3\n")
         assert load_profiles(tmp_path)["mine"].screen == {"indent": 3}
 
     def test_task_by_stdin_and_by_file(self, tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def _npm_install(folder: Path) -> Path:
         "--no-audit",
         "--no-fund",
         "--no-save",
+        "--fetch-retries=1",
+        f"@anthropic-ai/claude-code@{VERSION}",
     ]
     try:
         done = subprocess.run(argv, capture_output=True, text=True, timeout=240, check=False)
@@ -70,6 +72,7 @@ def _npm_install(folder: Path) -> Path:
     (folder / ".complete").touch()
     program = _program(folder)
     if program is None:
+        (folder / ".complete").unlink()
         raise ClaudeUnavailableError("npm brought no native program for this platform")
     return program
 

@@ -168,7 +168,11 @@ def find_agent(profiles: Mapping[str, AgentProfile], path: str) -> AgentProfile:
         if found:
             return found
     hints = [f"  {p.title}: {p.install_hint}" for p in profiles.values() if p.offered and p.install_hint]
-    raise AgentMissingError("no agent was found on the PATH; install one of these:\n" + "\n".join(hints))
+    names = ", ".join(p.name for p in profiles.values() if p.offered and p.install_hint)
+    raise AgentMissingError(
+        f"no agent was found on the PATH: install one of {names} (`aiorch agents` says how)\n"
+        + "\n".join(hints)
+    )
 
 
 def recognise(
