@@ -34,6 +34,17 @@ QUICK = {
     "plain/tool-80x24",
     "qwen/short-80x24",
 }
+# For tests with a parameter of this name, the engine is killed at these parts of the recording.
+KILLS = {"killed": (0.4, 0.7)}
+KILLED = {
+    "claude/five-classic-80x24",
+    "claude/five-fullscreen-60x30",
+    "plain/resize-140x45",
+    "plain/scroll-80x24",
+    "plain/three-80x24",
+}
+
+Plays = dict[tuple[str, Recording], Future[Played]]
 
 
 def wanted(recording: Recording) -> list[str]:
@@ -42,27 +53,27 @@ def wanted(recording: Recording) -> list[str]:
 
 def parameters() -> list[object]:
     return [
-        pytest.param(item, id=item.name, marks=() if item.name in QUICK else pytest.mark.slow)
+        pytest.param(item, id=str(item), marks=() if item.name in QUICK else pytest.mark.slow)
         for item in RECORDINGS
     ]
 
 
 @pytest.fixture(scope="module")
-def plays(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, Future[Played]]]:
-    """Play the recordings of all chosen tests, some at once, the longest first."""
+def plays(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plays]:
+    """Play the recordings of all chosen tests, by their parameter, some at once, the longest first."""
     chosen = {
-        value
+        (name, value)
         for item in request.session.items
         if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
-        for value in item.callspec.params.values()
+        for name, value in item.callspec.params.items()
         if isinstance(value, Recording)
     }
     pool = ThreadPoolExecutor(AT_ONCE)
     yield {
-        recording.name: pool.submit(play, recording, tmp_path_factory.mktemp("corpus"), wanted(recording))
-        for recording in sorted(chosen, key=lambda recording: -recording.seconds)
+        (name, recording): pool.submit(
+            play, recording, tmp_path_factory.mktemp("corpus"), wanted(recording), KILLS.get(name, ())
+        )
+        for name, recording in sorted(chosen, key=lambda item: -item[1].seconds)
     }
     pool.shutdown(cancel_futures=True)
 
@@ -74,7 +85,9 @@ def check_workers(played: Played) -> None:
     assert all(row.attempt == 1 for row in played.workers)
     assert played.spawned == Counter(row.name for row in played.workers)
     assert played.ran == Counter((row.name, row.task) for row in played.workers)
-    assert all(played.panes.get(row.pane) == row.name for row in played.workers)
+    assert {row.pane: played.panes.get(row.pane) for row in played.workers} == {
+        row.pane: row.name for row in played.workers
+    }
 
 
 def test_the_recordings_are_there() -> None:
@@ -88,8 +101,8 @@ def test_the_recordings_are_there() -> None:
 
 
 @pytest.mark.parametrize("recording", parameters())
-def test_exactly_the_recorded_directives_run(recording: Recording, plays: dict[str, Future[Played]]) -> None:
-    played = plays[recording.name].result()
+def test_exactly_the_recorded_directives_run(recording: Recording, plays: Plays) -> None:
+    played = plays["recording", recording].result()
     assert played.log == recording.raw
     assert played.size == recording.last_size
     assert played.payloads == wanted(recording), played.story
@@ -97,4 +110,13 @@ def test_exactly_the_recorded_directives_run(recording: Recording, plays: dict[s
     # A program that we do not know asks for everything, an agent whose text came whole for nothing.
     everything = {row.number for row in played.directives if row.plan}
     assert played.asked == (everything if recording.agent == "plain" else set())
+    check_workers(played)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("killed", [item for item in RECORDINGS if item.name in KILLED], ids=str)
+def test_a_killed_engine_loses_and_repeats_nothing(killed: Recording, plays: Plays) -> None:
+    played = plays["killed", killed].result()
+    assert played.log == killed.raw
+    assert played.payloads == killed.expected, played.story
     check_workers(played)

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +24,11 @@ LONGEST_PAUSE = 1.2 * MAX_UNSETTLED_SECONDS
 FULL_SPEED_SECONDS = 10.0
 QUIET_SECONDS = 2 * MAX_UNSETTLED_SECONDS
 PLAY_SECONDS = 120.0
-# Every role runs as this type. It needs no agent, and writes down who ran with which task.
+# Every role runs as this type. It needs no agent, and writes down who ran with which task. All find room, so
+# that no pane of a finished worker is closed for another one.
 NOTE = """default_type = "note"
 max_workers = 64
+min_rows = 2
 [types.note]
 command = ["sh", "-c", 'printf "%s\\0%s\\0" "$AIORCH_WORKER" "$1" >>"$HOME/ran"', "note", "{task}"]
 """
@@ -36,6 +39,9 @@ class Recording:
     """One folder of the corpus."""
 
     folder: Path
+
+    def __str__(self) -> str:
+        return self.name
 
     @property
     def name(self) -> str:
@@ -99,8 +105,11 @@ class Played:
         return [canonical(row.payload) for row in self.accepted]
 
 
-def play(recording: Recording, root: Path, wanted: list[str]) -> Played:
-    """Play a recording to an engine of its own and say yes to what it asks when `wanted` holds it."""
+def play(recording: Recording, root: Path, wanted: list[str], kills: Sequence[float] = ()) -> Played:
+    """Play a recording to an engine of its own and say yes to what it asks when `wanted` holds it.
+
+    `kills` says at which parts of the recording, 0 to 1, the engine is killed; it comes back by itself.
+    """
     cols, rows = recording.size
     go, end = root / "go", root / "end"
     primary = [sys.executable, "-E", str(PLAYER), str(recording.folder), "--go", str(go), "--end", str(end)]
@@ -108,10 +117,12 @@ def play(recording: Recording, root: Path, wanted: list[str]) -> Played:
     primary += ["--speed", str(max(1.0, recording.seconds / FULL_SPEED_SECONDS))]
     # The primary gets a third of the window, and one row of it goes to the label in its border.
     with Lab(root / "lab", size=(3 * cols + 2, rows + 1), primary=primary) as lab:
+        lab.start(NOTE, *(() if recording.agent == "plain" else ("--agent", recording.agent)))
         try:
-            lab.start(NOTE, *(() if recording.agent == "plain" else ("--agent", recording.agent)))
             until(lambda: _size(lab) == (cols, rows), f"a primary of {cols} x {rows}, not {_size(lab)}")
             go.touch()
+            for part in kills:
+                _kill_engine(lab, int(part * len(recording.raw)))
             until(end.exists, "the end of the recording", PLAY_SECONDS)
             until(lambda: _read(lab) >= len(recording.raw), "all of it read")
             _wait_quiet(lab)
@@ -142,6 +153,13 @@ def _read(lab: Lab) -> int:
         return 0
     before = [path for path in _segments(lab) if path.name < cursor[0]]
     return sum(path.stat().st_size for path in before) + int(cursor[1])
+
+
+def _kill_engine(lab: Lab, offset: int) -> None:
+    """Kill the engine once it has taken `offset` bytes, and return when another one is there."""
+    until(lambda: _read(lab) >= offset, f"{offset} bytes read", PLAY_SECONDS)
+    killed = lab.kill_engine()
+    until(lambda: lab.engine_pids() not in ([], [killed]), "another engine")
 
 
 def _wait_quiet(lab: Lab) -> None:
