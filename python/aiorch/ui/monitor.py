@@ -70,13 +70,16 @@ def follow(journal_path: Path, *, forever: bool = True) -> None:
     observer.schedule(_Wake(wakes), str(journal_path.parent / "news"), recursive=False)
     observer.start()
     journal = Journal(journal_path, read_only=True)
-    last = 0
+    last, printed = 0, False
     try:
         while True:
             for event in journal.events(last):
                 last = event.number
                 width = shutil.get_terminal_size().columns
-                print(format_event(event, color=color, width=width), flush=True)  # noqa: T201 - the view
+                # The line end comes first: a strip of five rows has none to spare for the cursor.
+                text = format_event(event, color=color, width=width)
+                print(f"\n{text}" if printed else text, end="", flush=True)  # noqa: T201 - the view
+                printed = True
             if not forever:
                 return
             wakes.get()
