@@ -93,7 +93,10 @@ class ScreenReader:
     def resize(self, cols: int, rows: int) -> None:
         """Take the pane's new size; from then on a row break must be explained by the width."""
         if (cols, rows) != (self._screen.cols, self._screen.rows):
+            blank = not self._screen.history and not any(row.text for row in self._screen.view())
             self._screen.resize(cols, rows)
+            if blank:
+                return
             self._resized = self._unsettled = True
             self._torn = self._torn or self._screen.alternate
             if self._gutter is not None:

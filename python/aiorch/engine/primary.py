@@ -21,6 +21,8 @@ from aiorch.workers.profile import AgentProfile, recognise
 SEGMENT_BYTES = 1024 * 1024
 KEPT_SEGMENTS = 16
 RECOGNISE_SECONDS = 1.0
+SILENCE_SECONDS = 0.15
+MAX_SILENCE_WAIT = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,21 +68,35 @@ class Primary:
         """Return the profile of the agent in the primary: the one the user named, else the one recognised."""
         return self._given or (self.running.profile if self.running else None)
 
-    def open(self) -> list[Sighting]:
-        """Begin to watch the pane and return what it showed before, which never runs.
+    def open(self) -> None:
+        """Recognise the agent and open the pipe.
 
         Raises EngineError when something else pipes the pane already.
         """
         info = self.session.pane(self.pane)
         if info is None:
             raise EngineError(f"pane {self.pane} is not in this session")
-        self._size = (info.columns, info.rows)
         self._recognise(info.pid)
-        seed = self._arm()
-        self.journal.set_meta("seed", [seed.text, *seed.cursor])
+        self._arm()
         self._armed = True
-        self._start_reader(Cursor("", 0), seed)
-        self._note_size(Cursor("", 0))
+
+    def begin(self) -> list[Sighting]:
+        """Begin to read once the pane is silent, and return what it shows by then, which never runs.
+
+        Agents draw anew when our columns take some of their width, some with all of their history: none of
+        that is new, and the reader starts at the size it will keep.
+        """
+        self._wait_for_silence()
+        info = self.session.pane(self.pane)
+        if info is not None:
+            self._size = (info.columns, info.rows)
+        cursor = self._end_of_log()
+        seed = self.session.picture(self.pane)
+        self.journal.set_meta("seed", [seed.text, *seed.cursor])
+        self.journal.set_meta("begin", [cursor.segment, cursor.offset])
+        self._start_reader(cursor, seed)
+        self.commit(cursor)
+        self._note_size(cursor)
         return list(self.reader.seeded)
 
     def reopen(self) -> list[Sighting]:
@@ -97,8 +113,8 @@ class Primary:
             self._size = sizes[0][2:]
         seed = self.journal.meta("seed")
         text, column, row = seed if isinstance(seed, list) else ("", 0, 0)
-        self._start_reader(Cursor("", 0), Picture(text, (column, row)))
-        found = self._replay(self._committed(), sizes)
+        self._start_reader(self._noted("begin"), Picture(text, (column, row)))
+        found = self._replay(self._noted("cursor"), sizes)
         if info is not None and self.session.control.run(
             "display-message", "-p", "-t", self.pane, "#{pane_pipe}"
         ) == ["0"]:
@@ -178,8 +194,8 @@ class Primary:
             self.session.control.try_run("set-option", "-pu", "-t", self.pane, "@aiorch_pipe")
             self._tail.close()
 
-    def _arm(self) -> Picture:
-        """Pipe the pane into a new series of segments and return what the pane shows at that moment."""
+    def _arm(self) -> None:
+        """Pipe the pane into a new series of segments."""
         control = self.session.control
         if control.run("display-message", "-p", "-t", self.pane, "#{pane_pipe}") == ["1"]:
             raise EngineError(
@@ -189,8 +205,20 @@ class Primary:
         prefix = self.logs / f"{self._next_series():06d}-."
         split = quote.shell(["split", "-b", str(SEGMENT_BYTES), "-a", "5", "-", str(prefix)])
         control.run("set-option", "-p", "-t", self.pane, "@aiorch_pipe", f"umask 077; exec {split}")
-        # Both in one batch: nothing the pane prints falls between the picture and the pipe.
-        return self.session.picture(self.pane, ("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}"))
+        control.run("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}")
+
+    def _wait_for_silence(self) -> None:
+        end = time.monotonic() + MAX_SILENCE_WAIT
+        seen, since = self._end_of_log(), time.monotonic()
+        while time.monotonic() < min(end, since + SILENCE_SECONDS):
+            time.sleep(SILENCE_SECONDS / 10)
+            now = self._end_of_log()
+            if now != seen:
+                seen, since = now, time.monotonic()
+
+    def _end_of_log(self) -> Cursor:
+        last = max(self.logs.iterdir(), key=lambda path: path.name, default=None)
+        return Cursor(last.name, last.stat().st_size) if last else Cursor("", 0)
 
     def _pids(self) -> list[int]:
         return [*([self.running.pid] if self.running else []), self._pid]
@@ -239,8 +267,8 @@ class Primary:
         self._tail = SegmentTail(self.logs, committed)
         return found
 
-    def _committed(self) -> Cursor:
-        value = self.journal.meta("cursor")
+    def _noted(self, name: str) -> Cursor:
+        value = self.journal.meta(name)
         if isinstance(value, list):
             return Cursor(str(value[0]), int(value[1]))
         return Cursor("", 0)

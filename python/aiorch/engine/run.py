@@ -70,9 +70,10 @@ class Run:
 
     def begin(self) -> None:
         """Adopt the primary: open the pipe and the columns, and say that we listen."""
-        before = self.primary.open()
+        self.primary.open()
         agent = self.primary.agent
         self.columns.open(agent.name if agent else "")
+        before = self.primary.begin()
         words = agent.title if agent else "a program we do not know: its directives ask first"
         with self.journal.transaction():
             self.journal.add_event(Tag.LISTENING, f"pane {self.primary.pane}: {words}")

@@ -262,18 +262,16 @@ class Session:
         """Return what a pane shows now, one line a row, without trailing blanks."""
         return "\n".join(self.control.run("capture-pane", "-p", "-t", pane))
 
-    def picture(self, pane: str, then: Sequence[str] | None = None) -> Picture:
-        """Return what a pane shows and where its cursor is, all of one moment.
-
-        A command given as `then` is carried out at that moment too: nothing is printed in between.
-        """
-        commands: list[Sequence[str]] = [
-            ("capture-pane", "-p", "-t", pane),
-            ("display-message", "-p", "-t", pane, "#{cursor_x} #{cursor_y}"),
-        ]
-        replies = self.control.batch([*commands, then] if then else commands)
-        column, row = (int(number) for number in replies[1][0].split())
-        return Picture("\n".join(replies[0]), (column, row))
+    def picture(self, pane: str) -> Picture:
+        """Return what a pane shows and where its cursor is, both of one moment."""
+        rows, cursor = self.control.batch(
+            [
+                ("capture-pane", "-p", "-t", pane),
+                ("display-message", "-p", "-t", pane, "#{cursor_x} #{cursor_y}"),
+            ]
+        )
+        column, row = (int(number) for number in cursor[0].split())
+        return Picture("\n".join(rows), (column, row))
 
     def last_picture(self, pane: str) -> str:
         """Return what a pane shows once all that its process wrote has been drawn.
