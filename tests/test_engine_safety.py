@@ -253,3 +253,14 @@ def test_worker_over_its_time_limit_fails_and_is_gone(lab: Lab) -> None:
     lab.wait_state(a="failed")
     lab.wait_told("FAILED", "a: over its time limit of 0.5 s")
     until(lambda: not alive(pid), "its process is gone")
+
+
+def test_agent_recognised_only_when_it_prints_loses_nothing(lab: Lab) -> None:
+    # A stand-in that is found by its name. It is silent for longer than the engine waits before it looks
+    # again who runs in the pane, so that it is recognised by the very output that holds the directive.
+    said = '[ORCHESTRATE] {"task": "true"}'
+    lab.put_program("codex", f"#!/bin/sh\nsleep 1.2\nprintf '%s\\n' '{said}'\nexec sleep 60\n")
+    lab.start(DEFAULT_STEP)
+    lab.type("codex exec something")
+    lab.wait_told("LISTENING", "Codex")
+    lab.wait_told("RECEIVED", "Task: true")

@@ -103,6 +103,11 @@ class ScreenReader:
                 # Rows cut anew at another width leave parts of words in the gutter.
                 self._gutter = replace(self._gutter, strict=False)
 
+    def use_gutter(self, gutter: Gutter | None) -> None:
+        """Look at the rows as another agent draws them."""
+        self._gutter = gutter
+        self._hot = self._unsettled = True
+
     def seed(self, text: str, cursor: tuple[int, int] | None) -> list[Rejected]:
         """Start with the text of a screen; return the directives on it, which will not be yielded."""
         self._screen.feed_text(_drawing(text, cursor))

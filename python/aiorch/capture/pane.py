@@ -93,6 +93,10 @@ class PaneReader:
         """Take the pane's new size."""
         self._screen.resize(cols, rows)
 
+    def use_gutter(self, gutter: Gutter | None) -> None:
+        """Read the pane as another agent draws from now on; what was read so far is kept."""
+        self._screen.use_gutter(gutter)
+
     def seed(self, text: str, cursor: tuple[int, int] | None = None) -> None:
         """Start with what `capture-pane -p` showed when the pane was adopted.
 

@@ -169,7 +169,11 @@ class Primary:
             # Another process may have been started in the same pane.
             info = self.session.pane(self.pane)
             self._pid = info.pid if info else 0
-        return self._pid > 0 and self._recognise(self._pid) and self._restart_reader()
+        if self._pid == 0 or not self._recognise(self._pid):
+            return False
+        # The same reader goes on: what the agent has printed before it was recognised counts.
+        self.reader.use_gutter(self._gutter())
+        return True
 
     def environment(self) -> dict[str, str]:
         """Return the environment workers get: that of the agent in the pane, else of the pane's process."""
@@ -236,16 +240,14 @@ class Primary:
         self.reader = self._new_reader(seed)
 
     def _new_reader(self, seed: Picture) -> PaneReader:
-        profile = self.agent
-        gutter = Gutter.from_mapping(profile.screen) if profile and profile.screen else None
-        reader = PaneReader(*self._size, gutter)
+        reader = PaneReader(*self._size, self._gutter())
         if seed.text.strip():
             reader.seed(seed.text, seed.cursor)
         return reader
 
-    def _restart_reader(self) -> bool:
-        self.reader = self._new_reader(self.session.picture(self.pane))
-        return True
+    def _gutter(self) -> Gutter | None:
+        profile = self.agent
+        return Gutter.from_mapping(profile.screen) if profile and profile.screen else None
 
     def _replay(self, committed: Cursor, sizes: list[tuple[str, int, int, int]]) -> list[Sighting]:
         """Bring the emulator to where the last engine had it; what is found on the way was taken then."""
