@@ -259,7 +259,7 @@ def test_agent_recognised_only_when_it_prints_loses_nothing(lab: Lab) -> None:
     # A stand-in that is found by its name. It is silent for longer than the engine waits before it looks
     # again who runs in the pane, so that it is recognised by the very output that holds the directive.
     said = '[ORCHESTRATE] {"task": "true"}'
-    lab.put_program("codex", f"#!/bin/sh\nsleep 1.2\nprintf '%s\\n' '{said}'\nexec sleep 60\n")
+    lab.put_program("codex", f"#!/bin/sh\nsleep 1.2\nprintf '%s\\n' '{said}'\nsleep 60\n:\n")
     lab.start(DEFAULT_STEP)
     lab.type("codex exec something")
     lab.wait_told("LISTENING", "Codex")
