@@ -57,14 +57,19 @@ def locate(socket: str | None, session: str | None, pane: str | None) -> Place:
 def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECONDS) -> dict[str, object]:
     """Hand the engine one request and return its answer.
 
-    Raises RequestError when the engine refuses it, EngineError when it does not answer in time; the
-    request is kept then and carried out when an engine is back.
+    Raises UsageError when it holds text that is no UTF-8, RequestError when the engine refuses it,
+    EngineError when the run's directory is gone or the engine does not answer in time; the request is
+    kept then and carried out when an engine is back.
     """
     run = RunPaths(root)
     name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
     temporary = run.inbox / f".{name}"
-    temporary.write_text(json.dumps(body))
-    temporary.rename(run.inbox / name)
+    text = _as_json(body)
+    try:
+        temporary.write_text(text)
+        temporary.rename(run.inbox / name)
+    except OSError as error:
+        raise EngineError(f"the run cannot be reached, start another: {error}") from error
     answer = run.answers / name
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -76,3 +81,14 @@ def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECO
             return reply
         time.sleep(_LOOK_SECONDS)
     raise EngineError(f"the engine does not answer; request {name} is kept and carried out when it is back")
+
+
+def _as_json(body: Mapping[str, object]) -> str:
+    try:
+        # An argument that is no UTF-8 arrives with surrogates, which no database takes.
+        json.dumps(body, ensure_ascii=False).encode()
+        return json.dumps(body)
+    except UnicodeEncodeError as error:
+        raise UsageError("what was given is not valid UTF-8: write it in UTF-8") from error
+    except RecursionError as error:
+        raise UsageError("what was given is nested too deep") from error

@@ -186,9 +186,9 @@ class Lab:
 
     def request(self, body: object) -> None:
         """Hand the engine a request as keys do, without waiting for the answer."""
-        path = self.run / "inbox" / ".test"
+        path = self.run / "inbox" / f".test-{time.time_ns()}.json"
         path.write_text(json.dumps(body))
-        path.rename(path.with_name("test.json"))
+        path.rename(path.with_name(path.name[1:]))
 
     def put_program(self, name: str, text: str) -> Path:
         """Put an executable script on the PATH of everything in the lab."""

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import re
+import stat
 import subprocess
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiorch import paths
 from aiorch.capture.directive import Directive, Source
-from aiorch.engine.intake import Answer
+from aiorch.engine.intake import Answer, shown
 from aiorch.errors import AiorchError, DirectiveError
 from aiorch.journal import Tag
 from aiorch.ui.menu import RunCommands, menu_arguments
+from aiorch.ui.report import printable
 
 if TYPE_CHECKING:
     from aiorch.engine.run import Run
 
 MAX_REQUEST = 4 * 1024 * 1024
+MAX_DEPTH = 64
 Answers = list[Answer]
+
+log = logging.getLogger(__name__)
 
 
 class Requests:
@@ -29,6 +37,7 @@ class Requests:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._children: list[subprocess.Popen[bytes]] = []
+        self._stuck: set[str] = set()
         self._verbs: dict[str, Callable[[Mapping[str, object], str], Answers]] = {
             "menu": self._menu,
             "run": self._orchestrate,
@@ -45,19 +54,65 @@ class Requests:
     def read(self) -> None:
         """Carry out all requests that are there, oldest first; one that is broken is answered too."""
         self._children = [child for child in self._children if child.poll() is None]
-        inbox = self._run.paths.inbox
-        files = [path for path in inbox.iterdir() if path.suffix == ".json" and not path.name.startswith(".")]
-        for path in sorted(files, key=lambda path: (path.stat().st_mtime_ns, path.name)):
-            try:
-                answers = self._carry_out(path)
-                reply: dict[str, object] = {"ok": True, "answers": [_record(answer) for answer in answers]}
-            except AiorchError as error:
-                self._run.journal.add_event(Tag.ERROR, str(error))
-                reply = {"ok": False, "error": str(error)}
+        for path in self._waiting():
+            reply = self._answer(path)
             # Answered first, then forgotten: a request is carried out twice rather than lost, and its id
             # (the file's name) keeps a directive from running twice.
-            _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
-            path.unlink(missing_ok=True)
+            try:
+                _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
+            except OSError:
+                log.exception("no answer to request %s", printable(path.name))
+            self._forget(path)
+
+    def _waiting(self) -> list[Path]:
+        inbox, found = self._run.paths.inbox, []
+        try:
+            with os.scandir(inbox) as entries:
+                for entry in entries:
+                    name = entry.name
+                    if name.endswith(".json") and not name.startswith(".") and name not in self._stuck:
+                        found.append((entry.stat(follow_symlinks=False).st_mtime_ns, name))
+        except OSError:
+            # Whoever deletes a run's directory takes its requests too; the workers are still looked after.
+            log.exception("the inbox cannot be read")
+        return [inbox / name for _, name in sorted(found)]
+
+    def _answer(self, path: Path) -> dict[str, object]:
+        try:
+            answers = self._carry_out(path)
+        except AiorchError as error:
+            self._run.journal.add_event(Tag.ERROR, shown(str(error)))
+            return {"ok": False, "error": printable(str(error))}
+        except Exception as error:
+            # Nothing that one request does may end the engine, least of all again after each restart.
+            log.exception("request %s", printable(path.name))
+            self._forget(path, keep=True)
+            text = f"a request failed: {type(error).__name__}: {error}"
+            self._run.journal.add_event(Tag.ERROR, f"{shown(text)} (see engine.log)")
+            return {"ok": False, "error": printable(text)}
+        return {"ok": True, "answers": [_record(answer) for answer in answers]}
+
+    def _forget(self, path: Path, *, keep: bool = False) -> None:
+        """Take a request out of the inbox; to be looked at later it is kept in `inbox/.bad`."""
+        if not keep:
+            try:
+                path.unlink(missing_ok=True)
+                return
+            except OSError:
+                # A directory, for one: only moving rids us of it.
+                log.warning("request %s cannot be removed", printable(path.name))
+        self._set_aside(path)
+
+    def _set_aside(self, path: Path) -> None:
+        bad = path.parent / ".bad"
+        try:
+            bad.mkdir(mode=0o700, exist_ok=True)
+            path.rename(bad / f"{time.time_ns()}.json")
+        except FileNotFoundError:
+            return
+        except OSError:
+            log.exception("request %s is ignored from now on", printable(path.name))
+            self._stuck.add(path.name)
 
     def _carry_out(self, path: Path) -> Answers:
         body = _load(path)
@@ -132,10 +187,17 @@ class Requests:
 
 def _load(path: Path) -> Mapping[str, object]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        # Not blocking: anybody who can write here can also make a pipe that never has a writer.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise DirectiveError("a request could not be read: it is no regular file")
             data = file.read(MAX_REQUEST + 1)
         body = json.loads(data) if len(data) <= MAX_REQUEST else None
+        if _is_too_deep(body):
+            raise DirectiveError(f"a request may be nested {MAX_DEPTH} deep at most")
+        # Half of a surrogate pair can be written in JSON, but not in a database.
+        json.dumps(body, ensure_ascii=False).encode()
     except (OSError, ValueError, RecursionError) as error:
         raise DirectiveError(f"a request could not be read: {error}") from error
     if not isinstance(body, dict):
@@ -143,15 +205,39 @@ def _load(path: Path) -> Mapping[str, object]:
     return body
 
 
+def _is_too_deep(body: object) -> bool:
+    level = [body]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item)]
+        if not level:
+            return False
+    return True
+
+
+def _children(item: object) -> Iterable[object]:
+    if isinstance(item, dict):
+        return item.values()
+    return item if isinstance(item, list) else ()
+
+
 def _write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}")
-    temporary.write_text(text)
+    # A file of its own: what lies there already may be a link or a pipe.
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
     temporary.replace(path)
 
 
 def _number(body: Mapping[str, object]) -> int | None:
+    """Return the directive that is meant, None for all. Raises DirectiveError when it is no number."""
     text = str(body.get("number", ""))
-    return int(text) if text.isdigit() else None
+    if not text:
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise DirectiveError(f"{text!r:.60} is no number of a directive")
+    return int(text)
 
 
 def _record(answer: Answer) -> dict[str, object]:

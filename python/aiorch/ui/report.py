@@ -42,6 +42,14 @@ def worker_table(rows: Sequence[WorkerRow], width: int | None = None) -> str:
     return "\n".join(text)
 
 
+def printable(text: str) -> str:
+    """Return text that does nothing to a terminal: what is not printable is shown as its escape.
+
+    Line ends are kept. Half of a surrogate pair, which no stream takes, becomes an escape too.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+
+
 def _cells(row: WorkerRow) -> tuple[str, ...]:
     words = " ".join((row.result or row.reason).split())
     return (row.name, row.type, str(row.state), str(row.attempt), _duration(row), words)

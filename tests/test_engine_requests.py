@@ -1,0 +1,125 @@
+"""Requests: files in the inbox, whoever wrote them, and what one of them may never do to the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from aiorch.client import request
+from aiorch.errors import EngineError, UsageError
+from support.lab import REPO, Lab, until
+
+
+class Poison(NamedTuple):
+    test_id: str
+    put: Callable[[Path], object]
+    words: str
+
+
+def _text(body: str) -> Callable[[Path], object]:
+    def put(path: Path) -> None:
+        temporary = path.with_name(f".{path.name}")
+        temporary.write_text(body)
+        temporary.rename(path)
+
+    return put
+
+
+def _deep(depth: int) -> str:
+    return '{"verb": "run", "payload": {"task": "x", "more": ' + "[" * depth + "]" * depth + "}}"
+
+
+POISON = [
+    Poison("dangling link", lambda path: path.symlink_to("nowhere"), "could not be read"),
+    Poison("directory", lambda path: (path / "x").mkdir(parents=True), "could not be read"),
+    Poison("pipe", os.mkfifo, "no regular file"),
+    Poison("no JSON", _text("{"), "could not be read"),
+    Poison("no object", _text("[]"), "one JSON object"),
+    Poison("verb of a wrong type", _text('{"verb": {}}'), "unknown request"),
+    Poison("surrogate in a task", _text(r'{"verb": "run", "payload": {"task": "caf\udce9"}}'), "surrogates"),
+    Poison("surrogate in a name", _text(r'{"verb": "kill", "name": "\udcff"}'), "surrogates"),
+    Poison("deep", _text(_deep(978)), "deep"),
+    Poison("far too deep", _text(_deep(200_000)), ""),
+    Poison("superscript as a number", _text('{"verb": "approve", "number": "²"}'), "no number"),
+    Poison("escape as a name", _text(r'{"verb": "kill", "name": "\u001b[2J"}'), "no worker"),
+    Poison("NUL as a client", _text(r'{"verb": "menu", "client": "\u0000"}'), ""),
+]  # fmt: skip
+
+
+def _errors(lab: Lab) -> list[str]:
+    return [event.text for event in lab.events() if event.tag == "ERROR"]
+
+
+def _answer(lab: Lab, name: str) -> dict[str, object]:
+    path = lab.run / "answers" / name
+    until(path.exists, f"the answer {name}")
+    reply: dict[str, object] = json.loads(path.read_text())
+    return reply
+
+
+def test_poisoned_request_is_answered_and_put_away_and_the_next_one_works(lab: Lab) -> None:
+    lab.start()
+    engine, inbox = lab.engine_pids(), lab.run / "inbox"
+    for index, poison in enumerate(POISON):
+        name = f"p{index}.json"
+        poison.put(inbox / name)
+        # Some appear without an event that the engine listens to.
+        lab.request({"verb": "log"})
+        reply = _answer(lab, name)
+        assert not reply["ok"] and poison.words in str(reply["error"]), (poison.test_id, reply)
+        until(lambda name=name: not os.path.lexists(inbox / name), f"{poison.test_id} leaves the inbox")  # type: ignore[misc]
+    texts = _errors(lab)
+    assert len(texts) == len(POISON)
+    assert all(text.isprintable() for text in texts)
+    lab.delegate(("a", "true"))
+    lab.wait_state(a="done")
+    assert lab.engine_pids() == engine
+
+
+def test_failure_inside_the_engine_is_told_and_the_request_is_kept_aside(lab: Lab) -> None:
+    lab.start()
+    # No name of a file that a database takes.
+    name = os.fsdecode(b"\xff.json")
+    _text('{"verb": "run", "payload": {"task": "x"}}')(lab.run / "inbox" / name)
+    assert "UnicodeEncodeError" in str(_answer(lab, name)["error"])
+    lab.wait_told("ERROR", "a request failed: UnicodeEncodeError")
+    assert len(list((lab.run / "inbox" / ".bad").iterdir())) == 1
+    assert "Traceback" in (lab.run / "engine.log").read_text()
+    lab.aiorch("tidy")
+
+
+def test_answer_is_written_past_a_pipe_and_a_directory(lab: Lab) -> None:
+    lab.start()
+    answers = lab.run / "answers"
+    os.mkfifo(answers / ".x.json")
+    (answers / "y.json" / "sub").mkdir(parents=True)
+    for name in ("y.json", "x.json"):
+        _text('{"verb": "tidy"}')(lab.run / "inbox" / name)
+    assert _answer(lab, "x.json")["ok"]
+    lab.aiorch("tidy")
+    assert [path for path in (lab.run / "inbox").iterdir() if path.suffix == ".json"] == []
+
+
+def test_command_refuses_what_is_no_utf8_before_it_asks(lab: Lab) -> None:
+    lab.start()
+    program = [sys.executable, "-E", "-s", str(REPO / "python"), "--run", str(lab.run)]
+    for argv in ([b"run", b"caf\xe9"], [b"kill", b"\xff"]):
+        done = subprocess.run([*program, *argv], env=lab.env, capture_output=True, check=False)
+        assert done.returncode == 2
+        assert b"not valid UTF-8" in done.stderr
+        assert done.stderr.count(b"\n") == 1
+    assert _errors(lab) == []
+
+
+def test_request_to_a_run_that_was_deleted_says_so(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="cannot be reached"):
+        request(tmp_path / "gone", {"verb": "tidy"})
+    with pytest.raises(UsageError, match="UTF-8"):
+        request(tmp_path / "gone", {"verb": "kill", "name": "\udcff"})
