@@ -14,7 +14,8 @@ import pytest
 
 from aiorch.client import request
 from aiorch.errors import EngineError, UsageError
-from support.lab import REPO, Lab, until
+from aiorch.launch.local import RESULT_LIMIT, LocalLauncher
+from support.lab import REPO, STEP, Lab, until
 
 
 class Poison(NamedTuple):
@@ -123,3 +124,49 @@ def test_request_to_a_run_that_was_deleted_says_so(tmp_path: Path) -> None:
         request(tmp_path / "gone", {"verb": "tidy"})
     with pytest.raises(UsageError, match="UTF-8"):
         request(tmp_path / "gone", {"verb": "kill", "name": "\udcff"})
+
+
+def test_worker_that_leaves_pipes_and_garbage_ends_like_any_other(lab: Lab) -> None:
+    lab.start("retries = 0\n" + STEP)
+    here = "d=${AIORCH_RESULT%/*}"
+    # The pane stays once it has its label.
+    labelled = '; until [ -e "$d/labelled" ]; do sleep 0.05; done'
+    spoil = labelled + r"""; printf '\377\n' > "$d/exit"; kill -9 $PPID"""
+    lab.delegate(
+        ("pipe", 'mkfifo "$AIORCH_RESULT"'),
+        ("link", 'ln -s /etc/passwd "$AIORCH_RESULT"'),
+        ("garbage", here + spoil),
+        ("gone", here + '; rm -rf "$d"; exit 3'),
+    )
+    until(lambda: all(row.ended for row in lab.workers().values()), "all ended")
+    rows = lab.workers()
+    assert (rows["pipe"].state, rows["link"].state) == ("done", "done")
+    assert "root:" not in rows["link"].result
+    assert rows["garbage"].state == "failed"
+    # What tmux saw of its end counts instead.
+    assert rows["gone"].status == 3
+    lab.aiorch("tidy")
+
+
+@pytest.mark.parametrize(
+    ("record", "status"),
+    [(b"0\n", 0), (b"143\n", 143), (b"1", None), (b"\n", None), (b"1234\n", None), (b"1\n2\n", None),
+     (b"\xff\n", None), ("²\n".encode(), None), (b"-1\n", None), (b" 1\n", None)],
+)  # fmt: skip
+def test_record_of_an_end_is_whole_or_does_not_count(
+    tmp_path: Path, record: bytes, status: int | None
+) -> None:
+    (tmp_path / "w1-1").mkdir()
+    (tmp_path / "w1-1" / "exit").write_bytes(record)
+    assert LocalLauncher(tmp_path).poll("w1-1") == status
+
+
+def test_record_of_a_start_is_a_pid_or_does_not_count(tmp_path: Path) -> None:
+    launcher, folder = LocalLauncher(tmp_path), tmp_path / "w1-1"
+    folder.mkdir()
+    for record, pid in (("4711\n", 4711), ("9999999999\n", None), ("1\n", None), ("x\n", None)):
+        (folder / "start").write_text(record)
+        assert launcher.attach("w1-1") == pid
+    (folder / "result").write_bytes(b"x" * (RESULT_LIMIT + 1))
+    assert len(launcher.result("w1-1")) == RESULT_LIMIT
+    launcher.mark_labelled("w2-1")

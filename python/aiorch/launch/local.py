@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import stat
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from aiorch import paths
 
 RESULT_LIMIT = 64 * 1024
+_MAX_PID = 2**31 - 1
 _SIMPLE = re.compile(r"[A-Za-z0-9_./:=,+-][A-Za-z0-9_./:=,@+-]{0,255}")
 
 
@@ -73,23 +75,21 @@ class LocalLauncher:
 
     def attach(self, action: str) -> int | None:
         """Return the pid of an attempt that was started, None when it never was."""
-        return _number(self.directory(action) / "start")
+        pid = _number(self.directory(action) / "start", 10)
+        return pid if pid is not None and 1 < pid <= _MAX_PID else None
 
     def poll(self, action: str) -> int | None:
         """Return the exit status in the wrapper's record (128 + n after signal n), None without one."""
-        return _number(self.directory(action) / "exit")
+        return _number(self.directory(action) / "exit", 3)
 
     def mark_labelled(self, action: str) -> None:
-        """Tell the wrapper that its pane will stay when it ends."""
-        (self.directory(action) / "labelled").touch()
+        """Tell the wrapper that its pane will stay when it ends; a worker may have removed its directory."""
+        with suppress(OSError):
+            (self.directory(action) / "labelled").touch()
 
     def result(self, action: str) -> str:
         """Return what the worker wrote as its result, at most RESULT_LIMIT bytes, or an empty text."""
-        try:
-            with (self.directory(action) / "result").open("rb") as file:
-                return file.read(RESULT_LIMIT).decode("utf-8", "replace").strip()
-        except OSError:
-            return ""
+        return _read(self.directory(action) / "result", RESULT_LIMIT).decode("utf-8", "replace").strip()
 
     def cancel(self, pid: int, *, force: bool = False) -> None:
         """End the process group of a worker's pane by TERM, or KILL; one that is gone is no error."""
@@ -106,10 +106,20 @@ def _write(path: str, text: str) -> None:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def _number(path: Path) -> int | None:
+def _read(path: Path, limit: int) -> bytes:
+    """Return the first bytes of a file; nothing when it is missing or no regular file.
+
+    A worker can write anything into its directory, also a pipe that would never end.
+    """
     try:
-        text = path.read_text()
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
     except OSError:
-        return None
+        return b""
+
+
+def _number(path: Path, digits: int) -> int | None:
+    data = _read(path, digits + 2)
     # The newline says that the record is whole.
-    return int(text) if text.endswith("\n") and text.strip().isdigit() else None
+    return int(data) if re.fullmatch(rb"[0-9]{1,%d}\n" % digits, data) else None
