@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 from aiorch.client import request
 from aiorch.errors import EngineError, UsageError
 from aiorch.launch.local import RESULT_LIMIT, LocalLauncher
-from support.lab import REPO, STEP, Lab, until
+from support.lab import REPO, STEP, Lab, alive, until
 
 
 class Poison(NamedTuple):
@@ -170,3 +171,19 @@ def test_record_of_a_start_is_a_pid_or_does_not_count(tmp_path: Path) -> None:
     (folder / "result").write_bytes(b"x" * (RESULT_LIMIT + 1))
     assert len(launcher.result("w1-1")) == RESULT_LIMIT
     launcher.mark_labelled("w2-1")
+
+
+def test_request_behind_a_stop_is_refused_and_starts_nothing(lab: Lab) -> None:
+    lab.start()
+    run, (engine,) = lab.run, lab.engine_pids()
+    # Both are there when the engine looks again.
+    os.kill(engine, signal.SIGSTOP)
+    for name, verb in (("1", "stop"), ("2", "run")):
+        payload = {"task": "x", "workers": [{"name": "a", "type": "step", "task": "sleep 60"}]}
+        _text(json.dumps({"verb": verb, "payload": payload}))(run / "inbox" / f"{name}.json")
+    os.kill(engine, signal.SIGCONT)
+    until(lambda: not alive(engine), "the engine ends")
+    assert json.loads((run / "answers" / "1.json").read_text())["ok"]
+    assert "was stopped" in json.loads((run / "answers" / "2.json").read_text())["error"]
+    assert lab.workers() == {}
+    assert [path for path in (run / "inbox").iterdir() if path.suffix == ".json"] == []

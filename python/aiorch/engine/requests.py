@@ -78,6 +78,9 @@ class Requests:
         return [inbox / name for _, name in sorted(found)]
 
     def _answer(self, path: Path) -> dict[str, object]:
+        if self._run.over:
+            # A worker started now would belong to nobody.
+            return {"ok": False, "error": "the run was stopped"}
         try:
             answers = self._carry_out(path)
         except AiorchError as error:
