@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -187,3 +188,33 @@ def test_request_behind_a_stop_is_refused_and_starts_nothing(lab: Lab) -> None:
     assert "was stopped" in json.loads((run / "answers" / "2.json").read_text())["error"]
     assert lab.workers() == {}
     assert [path for path in (run / "inbox").iterdir() if path.suffix == ".json"] == []
+
+
+ASKED = ["approve", "decline 1", "kill a", "retry a", "tidy", "stop"]
+
+
+def test_worker_may_not_decide_about_the_run(lab: Lab) -> None:
+    lab.start('default_type = "step"\n' + STEP)
+    lab.say({"task": "true"})
+    lab.wait_told("ASKING")
+    program = shlex.join([sys.executable, "-E", "-s", str(REPO / "python"), "--run", str(lab.run)])
+    lab.delegate(("a", f"for verb in {shlex.join(ASKED)}; do {program} $verb; done 2>>said; sleep 60"))
+    until(lambda: len(_errors(lab)) == len(ASKED), "all are refused", 30)
+    verbs = [asked.split()[0] for asked in ASKED]
+    assert _errors(lab) == [f"not allowed: it came from a worker, and workers may not {v}" for v in verbs]
+    assert lab.workers()["a"].state == "working"
+    said = lab.project / "said"
+    until(lambda: said.read_text().count("not allowed") == len(ASKED), "the worker is told")
+    lab.aiorch("approve")
+    lab.aiorch("kill", "a")
+    lab.wait_state(a="killed", step="done")
+
+
+def test_request_with_a_pid_that_is_none_is_refused(lab: Lab) -> None:
+    lab.start()
+    for index, pid in enumerate(("1", -1, 0, [], 1.5)):
+        _text(json.dumps({"verb": "tidy", "pid": pid}))(lab.run / "inbox" / f"{index}.json")
+        assert "process id" in str(_answer(lab, f"{index}.json")["error"])
+    lab.request({"verb": "tidy", "pid": 10**30})
+    lab.aiorch("tidy")
+    assert len(_errors(lab)) == 5

@@ -55,7 +55,7 @@ def locate(socket: str | None, session: str | None, pane: str | None) -> Place:
 
 
 def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECONDS) -> dict[str, object]:
-    """Hand the engine one request and return its answer.
+    """Hand the engine one request and return its answer; it goes with our pid: workers may not ask for all.
 
     Raises UsageError when it holds text that is no UTF-8, RequestError when the engine refuses it,
     EngineError when the run's directory is gone or the engine does not answer in time; the request is
@@ -64,7 +64,7 @@ def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECO
     run = RunPaths(root)
     name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
     temporary = run.inbox / f".{name}"
-    text = _as_json(body)
+    text = _as_json({**body, "pid": os.getpid()})
     try:
         temporary.write_text(text)
         temporary.rename(run.inbox / name)

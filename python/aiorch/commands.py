@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -58,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
             payload["workers"] = json.loads(options.workers)
         except ValueError as error:
             raise UsageError(f"--workers is no JSON: {error}") from error
-    reply = request(_root(options), {"verb": "run", "payload": payload, "source": "cli", "pid": os.getpid()})
+    reply = request(_root(options), {"verb": "run", "payload": payload, "source": "cli"})
     return _tell(reply, as_json=options.json)
 
 

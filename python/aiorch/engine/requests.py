@@ -122,7 +122,19 @@ class Requests:
         verb = self._verbs.get(str(body.get("verb")))
         if verb is None:
             raise DirectiveError(f"unknown request {body.get('verb')!r:.60}")
+        # A worker's own directive is judged and written down like any other.
+        if verb != self._orchestrate and self._from_worker(body):
+            raise DirectiveError(f"not allowed: it came from a worker, and workers may not {body['verb']}")
         return verb(body, path.stem)
+
+    def _from_worker(self, body: Mapping[str, object]) -> bool:
+        """Return whether a worker asks. The command tells its pid; the menu and the key have none."""
+        pid = body.get("pid")
+        if pid is None:
+            return False
+        if not isinstance(pid, int) or pid < 1:
+            raise DirectiveError("the request's pid is no process id")
+        return self._run.crew.is_worker(pid)
 
     def _orchestrate(self, body: Mapping[str, object], request: str) -> Answers:
         payload = body.get("payload")
@@ -131,9 +143,7 @@ class Requests:
         source = Source.KEY if body.get("source") == "key" else Source.CLI
         text = json.dumps(payload, ensure_ascii=False)
         directive = Directive(payload, source, "request", f"inbox/{request}", text, request)
-        pid = body.get("pid")
-        from_worker = isinstance(pid, int) and self._run.crew.is_worker(pid)
-        return [self._run.intake.take(directive, from_worker=from_worker)]
+        return [self._run.intake.take(directive, from_worker=self._from_worker(body))]
 
     def _retry(self, body: Mapping[str, object], _: str) -> Answers:
         self._run.crew.retry(str(body.get("name")))
