@@ -17,6 +17,7 @@ import pytest
 from aiorch.client import request
 from aiorch.errors import EngineError, UsageError
 from aiorch.launch.local import RESULT_LIMIT, LocalLauncher
+from aiorch.ui.report import printable
 from support.lab import REPO, STEP, Lab, alive, until
 
 
@@ -207,7 +208,7 @@ def test_worker_may_not_decide_about_the_run(lab: Lab) -> None:
     until(lambda: said.read_text().count("not allowed") == len(ASKED), "the worker is told")
     lab.aiorch("approve")
     lab.aiorch("kill", "a")
-    lab.wait_state(a="killed", step="done")
+    lab.wait_state(a="killed", simple="done")
 
 
 def test_request_with_a_pid_that_is_none_is_refused(lab: Lab) -> None:
@@ -218,3 +219,23 @@ def test_request_with_a_pid_that_is_none_is_refused(lab: Lab) -> None:
     lab.request({"verb": "tidy", "pid": 10**30})
     lab.aiorch("tidy")
     assert len(_errors(lab)) == 5
+
+
+def test_what_a_worker_left_is_shown_without_its_escape_sequences(lab: Lab) -> None:
+    lab.start()
+    words = r"\033]0;mine\007\033[2Jall\033[31m red\302\233\ntwo"
+    lab.delegate(("a", f"""printf '{words}' > "$AIORCH_RESULT" """))
+    lab.wait_state(a="done")
+    shown = lab.aiorch("status").stdout
+    assert all(char.isprintable() or char == "\n" for char in shown)
+    assert r"\x1b[2Jall\x1b[31m red" in lab.aiorch("status", env={"COLUMNS": "300"}).stdout
+    assert "\x1b[2Jall" in json.loads(lab.aiorch("status", "--json").stdout)["workers"][0]["result"]
+    assert "\x1b" not in lab.aiorch("log").stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("käse\n✔", "käse\n✔"), ("\x1b[1m\r\t", r"\x1b[1m\r\t"), ("\x9b\u202e\udce9", r"\x9b\u202e\udce9")],
+)
+def test_printable_keeps_text_and_shows_the_rest_as_escapes(text: str, shown: str) -> None:
+    assert printable(text) == shown

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from aiorch import paths
@@ -14,7 +15,7 @@ from aiorch.client import Place, locate, request
 from aiorch.errors import EngineError, UsageError
 from aiorch.journal import DirectiveState, Journal
 from aiorch.ui.monitor import follow, format_event, use_color
-from aiorch.ui.report import worker_record, worker_table
+from aiorch.ui.report import printable, worker_record, worker_table
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,7 +72,7 @@ def _status(options: argparse.Namespace) -> int:
         return 0
     _say(worker_table(rows) if rows else "no workers yet")
     for row in asking:
-        _say(f"#{row.number} waits for your answer ({row.reason}): aiorch approve {row.number}")
+        _say(printable(f"#{row.number} waits for your answer ({row.reason}): aiorch approve {row.number}"))
     return 0
 
 
@@ -97,12 +98,9 @@ def _show(options: argparse.Namespace) -> int:
         row = journal.directive(options.number)
     if row is None:
         raise UsageError(f"this run has no directive #{options.number}")
-    _say(f"#{row.number} {row.state} {row.reason}".rstrip())
-    _say(f"from {row.source} at {row.position}, received as:")
-    # Printed as data: an escape sequence in it must not reach the terminal.
-    _say(
-        "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in row.received_as)
-    )
+    _say(printable(f"#{row.number} {row.state} {row.reason}".rstrip()))
+    _say(printable(f"from {row.source} at {row.position}, received as:"))
+    _say(printable(row.received_as))
     return 0
 
 
@@ -113,7 +111,7 @@ def _log(options: argparse.Namespace) -> int:
         if options.json:
             _say(json.dumps({"time": event.time, "tag": event.tag, "text": event.text}))
         else:
-            _say(format_event(event, color=use_color()))
+            _say(format_event(replace(event, text=printable(event.text)), color=use_color()))
     return 0
 
 
@@ -230,7 +228,7 @@ def _tell(reply: dict[str, object], *, as_json: bool = False) -> int:
     answers = reply.get("answers")
     found = answers if isinstance(answers, list) else []
     for answer in found:
-        _say(json.dumps(answer) if as_json else str(answer["text"]))
+        _say(json.dumps(answer) if as_json else printable(str(answer["text"])))
     return 1 if any(answer["state"] in ("refused", "rejected") for answer in found) else 0
 
 

@@ -51,8 +51,9 @@ def printable(text: str) -> str:
 
 
 def _cells(row: WorkerRow) -> tuple[str, ...]:
-    words = " ".join((row.result or row.reason).split())
-    return (row.name, row.type, str(row.state), str(row.attempt), _duration(row), words)
+    words = row.result or row.reason
+    cells = (row.name, row.type, str(row.state), str(row.attempt), _duration(row), words)
+    return tuple(printable(" ".join(cell.split())) for cell in cells)
 
 
 def _duration(row: WorkerRow) -> str:
