@@ -16,8 +16,12 @@ import pytest
 
 from aiorch.client import request
 from aiorch.errors import EngineError, UsageError
+from aiorch.journal import DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.launch.local import RESULT_LIMIT, LocalLauncher
+from aiorch.ui.menu import RunCommands, menu_arguments
 from aiorch.ui.report import printable
+from conftest import LabMaker
+from support.client import Client
 from support.lab import REPO, STEP, Lab, alive, until
 
 
@@ -239,3 +243,72 @@ def test_what_a_worker_left_is_shown_without_its_escape_sequences(lab: Lab) -> N
 )
 def test_printable_keeps_text_and_shows_the_rest_as_escapes(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def _crew(count: int, state: WorkerState) -> list[WorkerRow]:
+    return [
+        WorkerRow(number, 1, f"w{number}", "step", "step", "x", (), state, "", 1, 0.0, f"%{number}", 1, None,
+                  "", 0.0, None, None)
+        for number in range(1, count + 1)
+    ]  # fmt: skip
+
+
+def _menu(rows: int | None, workers: int, asking: int, state: WorkerState = WorkerState.FAILED) -> list[str]:
+    """Return the names of the entries, an empty one for a line."""
+    questions = [
+        DirectiveRow(
+            number, "plain", "", "", {"task": f"t{number}"}, None, DirectiveState.ASKING, "", "", 0.0
+        )
+        for number in range(1, asking + 1)
+    ]
+    crew = _crew(workers, state)
+    commands = RunCommands("/request.sh", "/inbox", ["aiorch"])
+    items = menu_arguments(crew, questions, commands, [row.pane for row in crew], rows)
+    names = []
+    while items:
+        names.append(items[0])
+        del items[: 3 if items[0] else 1]
+    return names
+
+
+@pytest.mark.parametrize(("workers", "asking"), [(0, 0), (1, 1), (9, 3), (12, 0), (0, 3)])
+def test_menu_is_never_higher_than_its_client_and_always_has_stop(workers: int, asking: int) -> None:
+    for rows in range(3, 40):
+        names = _menu(rows, workers, asking)
+        assert len(names) + 2 <= rows
+        assert names[-1] == "Stop…" and names[0]
+        starts = [name for name in names if name.startswith("Start")]
+        assert len(starts) == len([name for name in names if name.startswith("Decline")])
+        # Nothing else goes before the last jump.
+        assert not any("w1 " in name for name in names) or (len(starts) == asking and "Report" in names)
+
+
+def test_menu_says_how_many_workers_it_leaves_out() -> None:
+    assert _menu(24, 9, 3)[11:14] == ["✖ w5 (failed)", "… 4 more: Report", ""]
+    assert "… 3 more: Report" in _menu(None, 12, 0)
+    assert not any("more" in name for name in _menu(None, 9, 3))
+
+
+def _clients(lab: Lab) -> list[str]:
+    return lab.tmux("list-clients", "-F", "#{client_width} #{client_height} #{client_name}").split("\n")
+
+
+def test_menu_opens_on_a_small_terminal_with_many_workers_and_questions(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(80, 24))
+    lab.start('default_type = "step"\nmax_workers = 9\n' + STEP)
+    for index in range(3):
+        lab.say({"task": f"true {index}"})
+        until(lambda index=index: sum(e.tag == "ASKING" for e in lab.events()) == index + 1, "it asks")  # type: ignore[misc]
+    lab.delegate(*[(f"w{index}", "sleep 60") for index in range(9)])
+    until(lambda: all(row.state == "working" for row in lab.workers().values()), "all work")
+    with Client(str(lab.socket), target="m", size=(80, 24)) as client:
+        (terminal,) = [row.split()[2] for row in _clients(lab) if row.startswith("80 24 ")]
+        for size in ((80, 24), (80, 14), (40, 9)):
+            client.resize(*size)
+            wanted = f"{size[0]} {size[1]} {terminal}"
+            until(lambda wanted=wanted: wanted in _clients(lab), "the client has its size")  # type: ignore[misc]
+            lab.request({"verb": "menu", "client": terminal})
+            screen = client.wait_for("Stop…")
+            assert screen.count("Start #") == {24: 3, 14: 2, 9: 0}[size[1]], screen
+            client.send("\x1b")
+            client.wait_for(lambda screen: "Stop…" not in screen)

@@ -175,9 +175,8 @@ class Requests:
             str(run.paths.inbox),
             paths.own_command("--run", str(run.paths.root)),
         )
-        items = menu_arguments(
-            run.journal.workers(), run.asking(), commands, [info.pane for info in run.session.panes()]
-        )
+        alive = [info.pane for info in run.session.panes()]
+        items = menu_arguments(run.journal.workers(), run.asking(), commands, alive, self._height(client))
         argv = [
             "tmux",
             "-S",
@@ -196,6 +195,14 @@ class Requests:
         env = {name: value for name, value in os.environ.items() if name not in ("TMUX", "TMUX_PANE")}
         self._children.append(subprocess.Popen([*argv, "--", *items], env=env, stderr=subprocess.DEVNULL))
         return []
+
+    def _height(self, client: str) -> int | None:
+        """Return how many rows a client has, None when tmux does not know it."""
+        # Clients of any session: the key may have been pressed in one that only shows our window.
+        rows = self._run.session.control.try_run("list-clients", "-F", "#{client_height} #{client_name}")
+        found = {name: height for height, _, name in (row.partition(" ") for row in rows or [])}
+        # Control clients have no height.
+        return int(found[client]) if found.get(client, "").isdecimal() else None
 
 
 def _load(path: Path) -> Mapping[str, object]:

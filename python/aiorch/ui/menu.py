@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aiorch.journal import ENDED, DirectiveRow, WorkerRow, WorkerState
@@ -20,6 +20,9 @@ _MARKS = {
     WorkerState.LOST: "✖",
 }
 _JUMP_KEYS = "123456789"
+_PER_QUESTION = 2
+Item = tuple[str, str, str]
+Section = list[Item]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,37 +35,88 @@ class RunCommands:
 
 
 def menu_arguments(
-    workers: Sequence[WorkerRow], asking: Sequence[DirectiveRow], run: RunCommands, alive: Iterable[str]
+    workers: Sequence[WorkerRow],
+    asking: Sequence[DirectiveRow],
+    run: RunCommands,
+    alive: Iterable[str],
+    rows: int | None = None,
 ) -> list[str]:
-    """Return the items of the menu as (name, key, command) in one row; `alive` are the panes there are."""
-    items = _questions(asking, run)
+    """Return the items of the menu as (name, key, command) in one row; `alive` are the panes there are.
+
+    tmux 3.3a does not open a menu that is higher than its client, and says nothing: with the client's
+    `rows` the menu is cut, jumps to workers first and Stop never.
+    """
     panes = set(alive)
     shown = [row for row in workers if row.pane in panes]
-    for key, row in zip(_JUMP_KEYS, shown, strict=False):
-        items += [f"{_MARKS[row.state]} {row.name} ({row.state})", key, f"switch-client -t {row.pane}"]
-    items += [""] if shown else []
-    items += ["New worker…", "w", f"display-popup -E -w 70% -h 10 {_program(run.program, 'new')}"]
+    report = f"display-popup -w 80% -h 60% {_program(run.program, 'status')}"
+    jumps = _jumps(shown, report)
+    stop = quote.word(_request(run, "stop"))
+    confirm: Item = ("Stop…", "q", f"confirm-before -p 'Stop all workers of this run? (y/n)' {stop}")
+    sections: list[Section] = []
+    for start in _cuts(_questions(asking, run), jumps, _actions(workers, shown, run, report)):
+        sections = [section for section in (*start, [confirm]) if section]
+        if rows is None or _height(sections) <= rows:
+            break
+    return [part for section in sections for item in (*section, ("",)) for part in item][:-1]
+
+
+def _height(sections: Sequence[Section]) -> int:
+    # A line between two sections, and the border.
+    return sum(len(section) for section in sections) + len(sections) - 1 + 2
+
+
+def _cuts(
+    questions: Section, jumps: Callable[[int], Section], actions: Section
+) -> Iterator[tuple[Section, ...]]:
+    """Yield what a menu may consist of, from all to nothing."""
+    for number in range(len(_JUMP_KEYS), -1, -1):
+        yield questions, jumps(number), actions
+    for number in range(len(questions), -1, -_PER_QUESTION):
+        yield questions[:number], [], actions
+    for number in range(len(actions), -1, -1):
+        yield [], [], actions[:number]
+
+
+def _jumps(shown: Sequence[WorkerRow], report: str) -> Callable[[int], Section]:
+    """Return a function that gives the jumps to that many workers, and where to find the others."""
+    items: Section = [
+        (f"{_MARKS[row.state]} {row.name} ({row.state})", key, f"switch-client -t {row.pane}")
+        for key, row in zip(_JUMP_KEYS, shown, strict=False)
+    ]
+
+    def first(number: int) -> Section:
+        kept = items[:number]
+        more = len(shown) - len(kept)
+        return [*kept, (f"… {more} more: Report", "", report)] if more else kept
+
+    return first
+
+
+def _actions(
+    workers: Sequence[WorkerRow], shown: Sequence[WorkerRow], run: RunCommands, report: str
+) -> Section:
+    new = f"display-popup -E -w 70% -h 10 {_program(run.program, 'new')}"
+    items: Section = [("New worker…", "w", new)]
     failed = [row.name for row in workers if row.state in ENDED - {WorkerState.DONE}]
     if failed:
-        items += [f"Retry {failed[-1]}", "r", _request(run, "retry", "name", failed[-1])]
+        items.append((f"Retry {failed[-1]}", "r", _request(run, "retry", "name", failed[-1])))
     if any(row.state in ENDED for row in shown):
-        items += ["Close finished", "c", _request(run, "tidy")]
-    items += ["Event log", "l", _request(run, "log")]
-    items += ["Even columns", "e", _request(run, "layout")]
-    items += ["Report", "p", f"display-popup -w 80% -h 60% {_program(run.program, 'status')}"]
-    stop = quote.word(_request(run, "stop"))
-    items += ["", "Stop…", "q", f"confirm-before -p 'Stop all workers of this run? (y/n)' {stop}"]
+        items.append(("Close finished", "c", _request(run, "tidy")))
+    items.append(("Event log", "l", _request(run, "log")))
+    items.append(("Even columns", "e", _request(run, "layout")))
+    items.append(("Report", "p", report))
     return items
 
 
-def _questions(asking: Sequence[DirectiveRow], run: RunCommands) -> list[str]:
-    items: list[str] = []
+def _questions(asking: Sequence[DirectiveRow], run: RunCommands) -> Section:
+    items: Section = []
     for key, row in zip("yok", asking, strict=False):
         task = row.payload.get("task") or row.payload.get("file") or ""
         text = quote.literal(_short(str(task)))
-        items += [f"Start ##{row.number}: {text}", key, _request(run, "approve", "number", str(row.number))]
-        items += [f"Decline ##{row.number}", key.upper(), _request(run, "decline", "number", str(row.number))]
-    return [*items, ""] if items else []
+        approve, decline = (_request(run, verb, "number", str(row.number)) for verb in ("approve", "decline"))
+        items.append((f"Start ##{row.number}: {text}", key, approve))
+        items.append((f"Decline ##{row.number}", key.upper(), decline))
+    return items
 
 
 def _request(run: RunCommands, *arguments: str) -> str:
