@@ -141,7 +141,7 @@ def test_nothing_started_is_not_complete() -> None:
 def test_request_that_arrived_changed_is_told(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal.db")
     payload = {"task": REQUEST.replace(" with", "  with")}
-    journal.add_directive(Directive(payload, Source.SCREEN, "", "", "", "key"), 1, None)
+    journal.add_directive(Directive(payload, Source.SCREEN, "", "", "", "key"), 1)
     assert "was read as" in _changed(journal.directives())
     assert _changed([]) == ""
     journal.close()

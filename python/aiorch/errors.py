@@ -17,6 +17,10 @@ class TmuxError(AiorchError):
     """tmux refused a command or is gone."""
 
 
+class TmuxGoneError(TmuxError):
+    """The tmux server, or our connection to it, is gone."""
+
+
 class ConfigError(AiorchError):
     """The configuration has mistakes; all of them are in `problems`, one sentence each."""
 

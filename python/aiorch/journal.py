@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS workers (
   attempt INTEGER NOT NULL DEFAULT 1, not_before REAL NOT NULL DEFAULT 0,
   pane TEXT NOT NULL DEFAULT '', pid INTEGER NOT NULL DEFAULT 0, status INTEGER,
   result TEXT NOT NULL DEFAULT '',   created REAL NOT NULL, started REAL, ended REAL);
+CREATE INDEX IF NOT EXISTS directives_by_state ON directives (state);
+CREATE INDEX IF NOT EXISTS workers_by_directive ON workers (directive);
 CREATE INDEX IF NOT EXISTS workers_by_state ON workers (state);
 CREATE TABLE IF NOT EXISTS events (
   number INTEGER PRIMARY KEY, time REAL NOT NULL, tag TEXT NOT NULL, text TEXT NOT NULL);
@@ -196,12 +198,12 @@ class Journal:
         rows = self._db.execute("SELECT * FROM events WHERE number > ? ORDER BY number", (after,))
         return [Event(row["number"], row["time"], Tag(row["tag"]), row["text"]) for row in rows]
 
-    def add_directive(self, directive: Directive, conversation: int, user_id: str | None) -> int | None:
+    def add_directive(self, directive: Directive, conversation: int) -> int | None:
         """Record a directive and return its number, or None when this very directive is there already."""
         key = f"{conversation}:{directive.source}:{directive.key}"
         return self._insert_directive(
             key, conversation, directive.source, directive.provenance, directive.position,
-            directive.received_as, json.dumps(directive.payload), user_id, DirectiveState.ASKING, "",
+            directive.received_as, json.dumps(directive.payload), None, DirectiveState.ASKING, "",
         )  # fmt: skip
 
     def add_rejected(self, rejected: Rejected, conversation: int) -> int | None:
@@ -236,6 +238,23 @@ class Journal:
             "SELECT * FROM directives WHERE ? IS NULL OR state = ? ORDER BY number", (state, state)
         )
         return [_directive_row(row) for row in rows]
+
+    def asking(self) -> int:
+        """Return how many directives wait for the user's answer."""
+        query = "SELECT COUNT(*) FROM directives WHERE state = ?"
+        return int(self._db.execute(query, (DirectiveState.ASKING,)).fetchone()[0])
+
+    def has_payload(self, payload: Mapping[str, object]) -> bool:
+        """Return whether some directive with this very payload was recorded already."""
+        query = "SELECT 1 FROM directives WHERE payload = ? LIMIT 1"
+        return self._db.execute(query, (json.dumps(payload),)).fetchone() is not None
+
+    def set_request(self, number: int, user_id: str | None, payload: Mapping[str, object]) -> None:
+        """Record what a directive was understood as: its id, and the payload with what its file holds."""
+        self._db.execute(
+            "UPDATE directives SET user_id = ?, payload = ? WHERE number = ?",
+            (user_id, json.dumps(payload), number),
+        )
 
     def directive(self, number: int) -> DirectiveRow | None:
         """Return one directive by number."""
@@ -290,6 +309,15 @@ class Journal:
         return {
             row[0] for row in self._db.execute(f"SELECT pane FROM workers WHERE state IN ({marks})", states)
         }
+
+    def is_open(self, directive: int) -> bool:
+        """Return whether a directive has workers that have not ended."""
+        marks = ", ".join("?" * len(ENDED))
+        row = self._db.execute(
+            f"SELECT 1 FROM workers WHERE directive = ? AND state NOT IN ({marks}) LIMIT 1",
+            (directive, *ENDED),
+        ).fetchone()
+        return row is not None
 
     def counts(self) -> dict[WorkerState, int]:
         """Return how many workers are in each state."""

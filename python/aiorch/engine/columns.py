@@ -11,7 +11,16 @@ from aiorch.errors import TmuxError
 from aiorch.journal import Journal, WorkerRow
 from aiorch.tmux import layout
 from aiorch.tmux.control import Pending
-from aiorch.tmux.session import STRIP_ROWS, PaneInfo, Placed, SavedWindow, Session, Spawn, placed
+from aiorch.tmux.session import (
+    STRIP_ROWS,
+    PaneInfo,
+    Placed,
+    SavedWindow,
+    Session,
+    Spawn,
+    border_format,
+    placed,
+)
 
 _CREW = ("worker", "placeholder")
 
@@ -32,6 +41,16 @@ class Columns:
     ) -> None:
         self._session, self._journal, self._primary = session, journal, primary
         self._config, self._monitor = config, monitor
+
+    def clear(self) -> None:
+        """Close columns that an engine left behind which was killed before its run had begun."""
+        for info in self._session.panes():
+            if info.role in ("monitor", "placeholder"):
+                self._session.kill_pane(info.pane)
+        self._session.kill_started("*placeholder.sh", "*/python --run * monitor")
+        saved = self._journal.meta("window")
+        if isinstance(saved, dict):
+            self._session.restore_window(SavedWindow(**saved))
 
     def open(self, agent: str) -> None:
         """Open the columns around the primary, and remember what its window was like."""
@@ -200,6 +219,9 @@ class Columns:
     def _fill_overflow(self, first: Placed, jobs: list[Slot], begun: dict[int, Pending]) -> list[Slot]:
         panes = self._session.panes()
         window = next(info.window for info in panes if info.pane == first.pane)
+        # A window of our own: its labels need no way back.
+        self._session.set_window_option(window, "pane-border-format", border_format())
+        self._session.set_window_option(window, "pane-border-status", "top")
         mine = [replace(info, role="worker") for info in panes if info.window == window]
         return self._fill(window, mine, jobs, begun)
 

@@ -101,10 +101,7 @@ class Crew:
         """
         row = self._find(name)
         if row.state is WorkerState.QUEUED:
-            self._journal.set_worker(
-                row.number, state=WorkerState.KILLED, reason="stopped before it began", ended=time.time()
-            )
-            self._journal.add_event(Tag.STOPPED, row.name)
+            self._end(row, WorkerState.KILLED, None, "stopped before it began")
         elif row.state in ACTIVE:
             self._stop_one(row, _STOPPED)
         else:
@@ -135,19 +132,27 @@ class Crew:
     def reconcile(self) -> None:
         """After a restart: find out what became of every worker that was about to start or working."""
         for row in self._journal.unfinished():
-            if row.state in ACTIVE:
+            if row.state not in ACTIVE:
+                continue
+            try:
                 self._reconcile(row)
+            except (AiorchError, OSError, ValueError) as error:
+                # One broken record must not keep the others from being taken up.
+                self._fail(row, f"its record cannot be read: {error}")
 
     def stop(self) -> None:
-        """End all workers of the run."""
-        for row in self._journal.workers():
-            if row.state in ACTIVE:
-                self._launcher.cancel(row.pid)
-                self._journal.set_worker(
-                    row.number, state=WorkerState.KILLED, reason="the run was stopped", ended=time.time()
-                )
-            elif row.state is WorkerState.QUEUED:
-                self._journal.set_worker(row.number, state=WorkerState.KILLED, reason="the run was stopped")
+        """End all workers of the run: TERM, then KILL for those still there after KILL_SECONDS."""
+        rows = self._journal.unfinished()
+        pids = [row.pid for row in rows if row.state in ACTIVE and row.pid]
+        for pid in pids:
+            self._launcher.cancel(pid)
+        for row in rows:
+            self._end(row, WorkerState.KILLED, None, "the run was stopped")
+        end = time.monotonic() + KILL_SECONDS
+        while time.monotonic() < end and any(process.has_group(pid) for pid in pids):
+            time.sleep(0.02)
+        for pid in pids:
+            self._launcher.cancel(pid, force=True)
 
     def tidy(self) -> int:
         """Close the panes of all workers that have ended and return how many."""
@@ -156,7 +161,11 @@ class Crew:
     def is_worker(self, pid: int) -> bool:
         """Return whether a process is one of our workers' or comes from one."""
         workers = {row.pid for row in self._journal.unfinished() if row.state in ACTIVE}
-        return not workers.isdisjoint(process.ancestry(pid))
+        callers = process.ancestry(pid)
+        # One that left its worker's process tree still has the environment it was started with.
+        return not workers.isdisjoint(callers) or any(
+            "AIORCH_WORKER" in process.environment(p) for p in callers
+        )
 
     def _limit_of(self, row: WorkerRow) -> float | None:
         """Return when a worker has worked long enough, None without a limit or when it was told to end."""
@@ -183,6 +192,9 @@ class Crew:
                     self._note_start(row, place, time.time())
             self._label([(row, place)])
         if process.is_alive(pid):
+            if row.reason:
+                # Told to end before the engine was lost: not to be forgotten.
+                self._kill_at[pid] = time.time() + KILL_SECONDS
             self._exits.add(pid)
         else:
             self._settle(self._journal.worker(row.number), self._launcher.poll(row.action))
@@ -197,11 +209,7 @@ class Crew:
         for row in rows:
             broken = [name for name in row.after if by_name[name].state in ENDED - {WorkerState.DONE}]
             if row.state is WorkerState.QUEUED and broken:
-                reason = f"{broken[0]} did not finish"
-                self._journal.set_worker(
-                    row.number, state=WorkerState.FAILED, reason=reason, ended=time.time()
-                )
-                self._journal.add_event(Tag.FAILED, f"{row.name}: {reason}")
+                self._end(row, WorkerState.FAILED, None, f"{broken[0]} did not finish")
 
     def _note_queue(self, waiting: int) -> None:
         text = f"{waiting} waiting for a free place (at most {self._config.max_workers} work at once)"
@@ -268,12 +276,12 @@ class Crew:
             return
         if status is None:
             status, reason = self._ask_tmux(row)
-        if status == 0:
-            self._finish(row)
-        elif row.reason:
-            # Told to end: by the user it is killed, by its time limit it failed.
+        if row.reason:
+            # Told to end, whatever it says then: by the user it is killed, by its time limit it failed.
             state = WorkerState.KILLED if row.reason == _STOPPED else WorkerState.FAILED
             self._end(row, state, status, row.reason)
+        elif status == 0:
+            self._finish(row)
         elif row.attempt <= self._config.retries:
             self._note_failure(row, status, reason)
             self._queue_again(self._journal.worker(row.number), time.time() + self._config.retry_delay)
@@ -318,6 +326,8 @@ class Crew:
             attempt=row.attempt + 1,
             not_before=not_before,
             reason="",
+            result="",
+            status=None,
             pid=0,
         )
 
@@ -337,8 +347,7 @@ class Crew:
         self._columns.show_state(row, str(state))
 
     def _close_directive(self, number: int) -> None:
-        rows = [row for row in self._journal.workers() if row.directive == number]
-        if all(row.state in ENDED for row in rows):
+        if not self._journal.is_open(number):
             self._journal.set_directive(number, DirectiveState.DONE)
 
 

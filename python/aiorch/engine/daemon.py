@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import secrets
+import shutil
 import subprocess
 import time
 from contextlib import suppress
@@ -94,6 +95,8 @@ def revive(target: Target) -> int:
     found = run_root(target)
     if found is None:
         return 0
+    if is_running(target, found.parent.parent):
+        return 0
     restarts = found / "restarts"
     recent = [at for at in _times(restarts) if at > time.time() - RESTART_WINDOW]
     if len(recent) >= MAX_RESTARTS:
@@ -137,6 +140,16 @@ def _lock(target: Target, state: Path) -> int:
     return descriptor
 
 
+def _lock_run(root: Path) -> None:
+    """Take the run for this process; callers with another state directory find the same lock here."""
+    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise EngineError("an engine already runs for this session") from error
+
+
 def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher) -> Run:
     found = run_root(target)
     if found is not None:
@@ -147,21 +160,25 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
     check_pane(Session(control, target.session), target.pane)
     root = state / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     run = Run(settings, root, control, exits)
+    _lock_run(root)
     config = str(target.config) if target.config else None
     run.journal.set_meta("target", {"pane": target.pane, "agent": target.agent, "config": config})
     try:
         run.begin()
     except AiorchError:
         run.stop()
+        run.close()
+        # A run that never began has nothing to tell.
+        shutil.rmtree(root, ignore_errors=True)
         raise
     return run
 
 
 def _resumed(root: Path, target: Target, control: ControlClient, exits: ExitWatcher) -> Run:
-    with suppress(TmuxError):
-        journal = Journal(root / "journal.db")
-        facts = journal.meta("target")
-        journal.close()
+    _lock_run(root)
+    journal = Journal(root / "journal.db")
+    facts = journal.meta("target")
+    journal.close()
     if not isinstance(facts, dict):
         raise EngineError(f"the run in {root} cannot be resumed: its journal does not say where it was")
     config = Path(facts["config"]) if facts["config"] else None

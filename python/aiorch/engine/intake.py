@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from aiorch.capture.directive import Directive, Rejected, Sighting
+from aiorch.capture.directive import Directive, Rejected, Sighting, Source
 from aiorch.capture.reference import merged, read_reference
 from aiorch.config import Config
 from aiorch.engine.crew import Crew
@@ -20,7 +20,7 @@ from aiorch.trust import Verdict, decide
 from aiorch.workers.profile import AgentProfile, builtin_agents, known_types
 
 SHOWN_TASK = 200
-BEFORE_START = "before start"
+MAX_QUESTIONS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ class Intake:
         self._journal, self._crew, self._primary = journal, crew, primary
         self._config, self._profiles = config, profiles
         self._agents = set(builtin_agents(profiles))
+        self._flooded = False
         self._types = set(known_types(profiles, config))
 
     def take(self, sighting: Sighting, *, from_worker: bool = False) -> Answer:
@@ -60,7 +61,8 @@ class Intake:
 
         Raises DirectiveError when none waits.
         """
-        return [self._approve(row) for row in self._asking(number)]
+        with self._journal.transaction():
+            return [self._approve(row) for row in self._asking(number)]
 
     def decline(self, number: int | None) -> list[Answer]:
         """Decline the directive of that number that waits for an answer, or all of them.
@@ -76,6 +78,7 @@ class Intake:
 
     def _asking(self, number: int | None) -> list[DirectiveRow]:
         rows = self._journal.directives(DirectiveState.ASKING)
+        self._flooded = False
         found = [row for row in rows if number in (None, row.number)]
         if not found:
             raise DirectiveError(
@@ -86,8 +89,7 @@ class Intake:
     def _approve(self, row: DirectiveRow) -> Answer:
         # What runs is what was shown: the plan in the journal, not the file or the rules as they are now.
         plan = [WorkerSpec(**{**item, "after": tuple(item["after"])}) for item in json.loads(row.plan)]
-        with self._journal.transaction():
-            return self._run(row.number, plan)
+        return self._run(row.number, plan)
 
     def _reject(self, rejected: Rejected) -> Answer:
         number = self._journal.add_rejected(rejected, self._primary.conversation)
@@ -98,41 +100,38 @@ class Intake:
         return Answer(number, "rejected" if rejected.is_error else "ignored", rejected.reason)
 
     def _receive(self, directive: Directive, from_worker: bool) -> Answer:
-        identity = directive.payload.get("id")
-        known = isinstance(identity, (str, int)) and not isinstance(identity, bool)
-        user_id = str(identity) if known else None
-        number = self._journal.add_directive(directive, self._primary.conversation, user_id)
+        number = self._journal.add_directive(directive, self._primary.conversation)
         if number is None:
             return Answer(None, "known", "seen before")
         try:
-            request = self._request(directive.payload)
-            if (again := self._check_id(number, user_id, directive)) is not None:
+            request, payload = self._request(directive.payload)
+            self._journal.set_request(number, request.id, payload)
+            if request.id is not None and (again := self._check_id(number, request.id, payload)) is not None:
                 return again
             plan = make_plan(request, self._config.rules, self._types, self._config.default_type)
         except AiorchError as error:
             return self._refuse(number, str(error))
         self._journal.add_event(Tag.RECEIVED, f"Task: {shown(request.task)}")
         if request.unknown_keys:
-            self._journal.add_event(
-                Tag.IGNORED, f"unknown keys of #{number}, not used: {', '.join(request.unknown_keys)}"
-            )
+            keys = shown(", ".join(request.unknown_keys))
+            self._journal.add_event(Tag.IGNORED, f"unknown keys of #{number}, not used: {keys}")
         return self._judge(number, plan, directive, from_worker)
 
-    def _request(self, payload: Mapping[str, object]) -> Request:
+    def _request(self, payload: Mapping[str, object]) -> tuple[Request, Mapping[str, object]]:
+        """Return the checked request and the payload it was read from, that of its file if it names one."""
         request = parse_request(payload)
         if request.file is None:
-            return request
+            return request, payload
         reference = read_reference(request.file, Path(self._primary.working_directory()))
         self._journal.add_event(Tag.RECEIVED, f"{shown(request.file)} (sha256 {reference.sha256})")
-        return replace(parse_request(merged(payload, reference)), id=request.id)
+        whole = merged(payload, reference)
+        return parse_request(whole), whole
 
-    def _check_id(self, number: int, user_id: str | None, directive: Directive) -> Answer | None:
-        if user_id is None:
-            return None
+    def _check_id(self, number: int, user_id: str, payload: Mapping[str, object]) -> Answer | None:
         earlier = self._journal.same_id(self._primary.conversation, user_id, number)
         if earlier is None:
             return None
-        if dict(earlier.payload) != dict(directive.payload):
+        if dict(earlier.payload) != dict(payload):
             raise DirectiveError(
                 f'id "{shown(user_id)}" was used before for something else (#{earlier.number})'
             )
@@ -142,6 +141,9 @@ class Intake:
         return Answer(number, "ignored", reason)
 
     def _judge(self, number: int, plan: Plan, directive: Directive, from_worker: bool) -> Answer:
+        if directive.source in (Source.SCREEN, Source.PLAIN):
+            # Who prints may have changed within the second since anybody looked.
+            self._primary.follow_agent(at_once=True)
         types = {worker.type for worker in plan.workers}
         # The default type is the user's own choice, so it counts as a role like the built-in ones.
         programs = {own.name for own in self._config.types.values() if own.command}
@@ -155,12 +157,23 @@ class Intake:
         if verdict is Verdict.REFUSE:
             return self._refuse(number, f"not allowed: {reason}")
         if verdict is Verdict.ASK or self._config.approve == "ask":
+            if self._journal.asking() > MAX_QUESTIONS:
+                return self._turn_away(number)
             plan_text = json.dumps([asdict(worker) for worker in plan.workers])
             self._journal.set_directive(number, DirectiveState.ASKING, reason, plan_text)
             question = f"#{number}: start {counted(len(plan.workers))}? prefix + O answers ({reason})"
             self._journal.add_event(Tag.ASKING, question)
             return Answer(number, "asking", f"#{number} waits for the user's answer")
         return self._run(number, plan.workers)
+
+    def _turn_away(self, number: int) -> Answer:
+        """Refuse a question too many; the event log says so once, the journal keeps each."""
+        reason = f"{MAX_QUESTIONS} questions are open: answer or decline them, then ask again"
+        if self._flooded:
+            self._journal.set_directive(number, DirectiveState.REJECTED, reason)
+            return Answer(number, "refused", reason)
+        self._flooded = True
+        return self._refuse(number, reason)
 
     def _run(self, number: int, workers: Sequence[WorkerSpec]) -> Answer:
         plan = json.dumps([asdict(worker) for worker in workers])

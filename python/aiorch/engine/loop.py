@@ -18,8 +18,9 @@ from watchdog.observers import Observer
 
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
 from aiorch.engine.run import Run
-from aiorch.errors import AiorchError, TmuxError
+from aiorch.errors import AiorchError, TmuxError, TmuxGoneError
 from aiorch.journal import Tag
+from aiorch.tmux.control import ControlClient
 
 log = logging.getLogger(__name__)
 
@@ -103,13 +104,34 @@ class Engine:
             self._queue.put(Event(kind))
 
     def _step(self, run: Run) -> None:
-        event = self._next(run)
-        if event is None:
-            self._pass_time(run)
-        else:
-            self._handle(run, event)
-        run.crew.schedule()
-        run.show()
+        """Handle one event; what tmux refuses is told and costs no more than that step."""
+        try:
+            event = self._next(run)
+            if event is None:
+                self._pass_time(run)
+            else:
+                self._handle(run, event)
+            if not run.over:
+                run.crew.schedule()
+                run.show()
+        except TmuxGoneError:
+            self._reattach(run)
+        except AiorchError as error:
+            log.exception("a step failed")
+            run.journal.add_event(Tag.ERROR, str(error))
+
+    def _reattach(self, run: Run) -> None:
+        """Open another control client when only ours was detached; raises TmuxGoneError without a session."""
+        run.session.control.close()
+        if not session_exists(run.socket, run.session.session):
+            raise TmuxGoneError("the session is gone")
+        log.warning("the control client was detached: another one is opened")
+        self._queue = queue.SimpleQueue()
+        self._pending.clear()
+        run.reattach(ControlClient(run.socket, run.session.session, self.notify_tmux))
+        self._wake(Kind.LOG)
+        self._wake(Kind.INBOX)
+        run.crew.reconcile()
 
     def _next(self, run: Run) -> Event | None:
         """Return the next event, or None when it is time for something that was put off."""
@@ -133,7 +155,7 @@ class Engine:
             self._pending.discard(Kind.INBOX)
             run.requests.read()
         elif event.kind is Kind.EXIT:
-            run.crew.ended(event.pid)
+            run.process_ended(event.pid)
         elif event.kind is Kind.TMUX:
             run.tmux_changed(event.line)
             self._plan_settle(run)

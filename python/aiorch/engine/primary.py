@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ KEPT_SEGMENTS = 16
 RECOGNISE_SECONDS = 1.0
 SILENCE_SECONDS = 0.15
 MAX_SILENCE_WAIT = 1.5
+MIN_PIPE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Primary:
         self.running: Running | None = None
         self._recognised_at = 0.0
         self._armed = False
+        self._armed_at = 0.0
+        self._pipe_note = logs.parent / "pipe.pid"
         self._resized = False
         self._pid = 0
         self.reader: PaneReader
@@ -115,10 +119,12 @@ class Primary:
         text, column, row = seed if isinstance(seed, list) else ("", 0, 0)
         self._start_reader(self._noted("begin"), Picture(text, (column, row)))
         found = self._replay(self._noted("cursor"), sizes)
-        if info is not None and self.session.control.run(
-            "display-message", "-p", "-t", self.pane, "#{pane_pipe}"
-        ) == ["0"]:
+        piped = self.session.control.try_run("display-message", "-p", "-t", self.pane, "#{pane_pipe}")
+        if piped == ["0"]:
             self._arm()
+        elif piped == ["1"]:
+            owner = ("set-option", "-p", "-t", self.pane, "@aiorch_pipe_owner", str(os.getpid()))
+            self.session.control.run(*owner)
         return found
 
     def read(self) -> Iterator[tuple[Cursor, list[Sighting]]]:
@@ -161,9 +167,14 @@ class Primary:
             self.reader.resync(picture.text, picture.cursor)
         return self.reader.settle()
 
-    def follow_agent(self) -> bool:
-        """Look again which agent runs in the pane, at most once a second; return whether it changed."""
-        if self._given is not None or time.monotonic() - self._recognised_at < RECOGNISE_SECONDS:
+    def follow_agent(self, *, at_once: bool = False) -> bool:
+        """Look again which agent has the pane; return whether it changed.
+
+        At most once a second, but `at_once` before a directive is judged: what is trusted hangs on it.
+        """
+        if self._given is not None:
+            return False
+        if not at_once and time.monotonic() - self._recognised_at < RECOGNISE_SECONDS:
             return False
         if not process.is_alive(self._pid):
             # Another process may have been started in the same pane.
@@ -195,21 +206,54 @@ class Primary:
         """Stop watching: the pipe is closed, the log stays."""
         if self._armed:
             self.session.control.try_run("pipe-pane", "-t", self.pane)
-            self.session.control.try_run("set-option", "-pu", "-t", self.pane, "@aiorch_pipe")
+            for name in ("@aiorch_pipe", "@aiorch_pipe_owner"):
+                self.session.control.try_run("set-option", "-pu", "-t", self.pane, name)
             self._tail.close()
 
     def _arm(self) -> None:
-        """Pipe the pane into a new series of segments."""
+        """Pipe the pane into a new series of segments; an old pipe of ours that nobody reads is replaced.
+
+        Raises EngineError when the pipe is somebody else's, or that of an engine that is alive.
+        """
         control = self.session.control
-        if control.run("display-message", "-p", "-t", self.pane, "#{pane_pipe}") == ["1"]:
-            raise EngineError(
-                f"pane {self.pane} is piped by something else already (tmux-logging?): stop that first"
-            )
+        form = "#{pane_pipe}\t#{@aiorch_pipe_owner}"
+        piped, owner = control.run("display-message", "-p", "-t", self.pane, form)[0].split("\t")
+        others = owner != str(os.getpid()) and owner.isdigit() and process.is_alive(int(owner))
+        if piped == "1" and (not owner or others):
+            whose = "another aiorch" if owner else "something else (tmux-logging?)"
+            raise EngineError(f"pane {self.pane} is piped by {whose} already: stop that first")
+        if piped == "1":
+            control.run("pipe-pane", "-t", self.pane)
         # `split` truncates the first segment when a prefix is used twice.
         prefix = self.logs / f"{self._next_series():06d}-."
         split = quote.shell(["split", "-b", str(SEGMENT_BYTES), "-a", "5", "-", str(prefix)])
-        control.run("set-option", "-p", "-t", self.pane, "@aiorch_pipe", f"umask 077; exec {split}")
-        control.run("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}")
+        note = quote.shell([str(self._pipe_note)])
+        command = f"umask 077; echo $$ >{note}; exec {split}"
+        self._pipe_note.unlink(missing_ok=True)
+        control.batch(
+            [
+                ("set-option", "-p", "-t", self.pane, "@aiorch_pipe", command),
+                ("set-option", "-p", "-t", self.pane, "@aiorch_pipe_owner", str(os.getpid())),
+                ("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}"),
+            ]
+        )
+        self._armed_at = time.monotonic()
+
+    def pipe_pid(self) -> int | None:
+        """Return the pid of the process that writes the log, once it has told it."""
+        try:
+            text = self._pipe_note.read_text()
+        except OSError:
+            return None
+        return int(text) if text.strip().isdigit() else None
+
+    def rearm(self) -> bool:
+        """Open a new pipe after the old one died; False when that died at once, so that it makes no sense."""
+        if time.monotonic() - self._armed_at < MIN_PIPE_SECONDS:
+            return False
+        self._arm()
+        self._resized = True
+        return True
 
     def _wait_for_silence(self) -> None:
         end = time.monotonic() + MAX_SILENCE_WAIT
@@ -281,14 +325,22 @@ class Primary:
     def _recognise(self, pid: int) -> bool:
         self._recognised_at = time.monotonic()
         self._pid = pid
-        processes = process.tree(pid)
-        profile = recognise(self._profiles, [entry.argv for entry in processes])
-        found: Running | None = None
-        if profile is not None:
-            owner = next((p for p in processes if recognise({profile.name: profile}, [p.argv])), processes[0])
-            found = Running(profile, owner.pid)
-        changed = found != self.running
-        if changed and found is not None and self.running is not None:
-            self.journal.set_meta("conversation", self.conversation + 1)
+        found = self._foreground_agent(pid)
+        if found == self.running:
+            return False
         self.running = found
-        return changed
+        if found is not None and found.pid != self.journal.meta("agent_pid"):
+            # Another process is another conversation; one that was only stopped for a while is not.
+            if self.journal.meta("agent_pid") is not None:
+                self.journal.set_meta("conversation", self.conversation + 1)
+            self.journal.set_meta("agent_pid", found.pid)
+        return True
+
+    def _foreground_agent(self, pid: int) -> Running | None:
+        """Return the agent that has the terminal now: one that is stopped does not print."""
+        processes = [entry for entry in process.tree(pid) if entry.foreground]
+        profile = recognise(self._profiles, [entry.argv for entry in processes])
+        if profile is None:
+            return None
+        own = {profile.name: profile}
+        return next(Running(profile, entry.pid) for entry in processes if recognise(own, [entry.argv]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable
@@ -10,14 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiorch import paths
-from aiorch.capture.directive import Sighting
+from aiorch.capture.directive import Directive, Sighting
 from aiorch.config import Config
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
 from aiorch.engine.primary import Primary
 from aiorch.engine.requests import Requests
-from aiorch.errors import EngineError, TmuxError
+from aiorch.errors import AiorchError, EngineError, TmuxError, TmuxGoneError
 from aiorch.journal import ACTIVE, DirectiveRow, DirectiveState, Journal, Tag
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
@@ -27,6 +28,8 @@ from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import HOOK, Session
 from aiorch.ui.status import StatusStyle, status_text
 from aiorch.workers.profile import AgentProfile
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Run:
         self._settings = settings
         self._exits = exits
         self._shown = ""
+        self._pipe_pid: int | None = None
         self.journal = Journal(self.paths.journal)
         self.session = Session(control, settings.session)
         self.session.history_limit = settings.config.history_limit
@@ -69,7 +73,14 @@ class Run:
         self.requests = Requests(self)
 
     def begin(self) -> None:
-        """Adopt the primary: open the pipe and the columns, and say that we listen."""
+        """Adopt the primary: open the pipe and the columns, and say that we listen.
+
+        The session knows the run before anything is changed, so that one which is killed half-way is taken
+        up again; what was half done is undone first.
+        """
+        self._announce()
+        self._keep_history()
+        self.columns.clear()
         self.primary.open()
         agent = self.primary.agent
         self.columns.open(agent.name if agent else "")
@@ -79,25 +90,38 @@ class Run:
             self.journal.add_event(Tag.LISTENING, f"pane {self.primary.pane}: {words}")
             for sighting in before:
                 self.intake.take(sighting)
-        self._announce()
+            self.journal.set_meta("begun", True)
+        self._watch_pipe()
 
     def resume(self) -> None:
         """Take up the run where the last engine left it."""
+        if not self.journal.meta("begun"):
+            self.begin()
+            return
+        self._announce()
+        self._keep_history()
         found = self.primary.reopen()
         words = f"pane {self.primary.pane}: again, after the engine was restarted"
         with self.journal.transaction():
             self.journal.add_event(Tag.LISTENING, words)
-            self._take(found)
+            # Rows may be read in another way than before: what was taken is not taken under another key.
+            new = (sighting for sighting in found if isinstance(sighting, Directive))
+            self._take(sighting for sighting in new if not self.journal.has_payload(sighting.payload))
         self.crew.reconcile()
+        self._watch_pipe()
+
+    def reattach(self, control: ControlClient) -> None:
+        """Go on with another control client after the first was detached; the session is still there."""
+        self.session.control = control
+        self._shown = ""
         self._announce()
 
     def read_log(self) -> None:
         """Take what is new in the primary's log."""
         if self.primary.follow_agent():
             agent = self.primary.agent
-            self.journal.add_event(
-                Tag.LISTENING, f"pane {self.primary.pane}: {agent.title if agent else 'no agent'}"
-            )
+            words = f"pane {self.primary.pane}: {agent.title if agent else 'no agent'}"
+            self.journal.add_event(Tag.LISTENING, words)
         segment = None
         for cursor, sightings in self.primary.read():
             with self.journal.transaction():
@@ -106,6 +130,26 @@ class Run:
             if segment not in (None, cursor.segment):
                 self.primary.drop_read_segments()
             segment = cursor.segment
+
+    def process_ended(self, pid: int) -> None:
+        """Take note that a worker's process, or the one that writes the primary's log, is gone."""
+        if pid != self._pipe_pid:
+            self.crew.ended(pid)
+            return
+        self._pipe_pid = None
+        if self.session.pane(self.primary.pane) is None:
+            return
+        try:
+            again = self.primary.rearm()
+        except AiorchError as error:
+            self.journal.add_event(Tag.ERROR, f"the log of the primary was taken from us: {error}")
+            return
+        if again:
+            text = "the log of the primary was interrupted: what was printed meanwhile may be missing"
+            self._watch_pipe()
+        else:
+            text = "the log of the primary cannot be written (is the disk full?): nothing is read from it now"
+        self.journal.add_event(Tag.ERROR, text)
 
     def settle(self) -> None:
         """Take what counts only once the pane is silent."""
@@ -120,7 +164,7 @@ class Run:
         if counts and counted != self.journal.meta("counted"):
             self.journal.set_meta("counted", counted)
             self.journal.add_event(Tag.WORKERS, counted)
-        text = status_text(counts, len(self.asking()), self._settings.style)
+        text = status_text(counts, self.journal.asking(), self._settings.style)
         if text != self._shown and not self.over:
             self._shown = text
             self.session.show_status(text)
@@ -133,7 +177,7 @@ class Run:
     def tmux_changed(self, line: str | None) -> None:
         """React to a notification: sizes may have changed, panes or the whole session may be gone."""
         if line is None or line.startswith("%exit"):
-            raise TmuxError("the control client ended")
+            raise TmuxGoneError("the control client ended")
         self.columns.keep_strip()
         if not self.primary.follow_size() and not self.journal.meta("primary_gone"):
             self.journal.set_meta("primary_gone", True)
@@ -153,8 +197,10 @@ class Run:
         self.over = True
 
     def _leave(self) -> None:
+        self._pipe_pid = None
         self.primary.close()
         self.columns.close()
+        self._restore_history()
         for name in ("@aiorch_run", "@aiorch_engine", "@aiorch_client", "@aiorch_revive"):
             self.session.control.try_run("set-option", "-u", "-t", self._settings.session, name)
         self.session.clear_status()
@@ -165,7 +211,31 @@ class Run:
 
     def _take(self, sightings: Iterable[Sighting]) -> None:
         for sighting in sightings:
-            self.intake.take(sighting)
+            try:
+                self.intake.take(sighting)
+            except (ValueError, RecursionError, OSError) as error:
+                # Read again it would fail again: an engine that starts anew must not meet it for ever.
+                log.exception("a directive could not be taken")
+                self.journal.add_event(Tag.ERROR, f"a directive could not be taken: {error!r:.200}")
+
+    def _keep_history(self) -> None:
+        """Remember the user's history limit: an engine killed while it was ours must not take ours for it."""
+        noted = self.journal.meta("history")
+        if not isinstance(noted, list):
+            noted = list(self.session.user_history())
+            self.journal.set_meta("history", noted)
+        local, limit = noted
+        self.session.limits = (None if local is None else str(local), int(str(limit)))
+        self._restore_history()
+
+    def _restore_history(self) -> None:
+        if self.session.user_history() != self.session.limits:
+            self.session.set_history(self.session.limits[0])
+
+    def _watch_pipe(self) -> None:
+        self._pipe_pid = self.primary.pipe_pid()
+        if self._pipe_pid is not None:
+            self._exits.add(self._pipe_pid)
 
     def _announce(self) -> None:
         """Let tmux know this engine: keys find its run, and the loss of its control client starts another."""

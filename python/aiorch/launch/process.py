@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of a pane."""
+    """One process of a pane; `foreground` when the terminal's keys and screen are its own now."""
 
     pid: int
     argv: tuple[str, ...]
+    foreground: bool = True
 
 
 def tree(root: int) -> list[Process]:
@@ -49,35 +51,51 @@ def ancestry(pid: int) -> list[int]:
     found = []
     while pid > 1 and pid not in found:
         found.append(pid)
-        try:
-            stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
-        except OSError:
+        stat = _stat(pid)
+        if not stat:
             break
-        pid = int(stat.rpartition(")")[2].split()[1])
+        pid = int(stat[1])
     return found
+
+
+def has_group(pid: int) -> bool:
+    """Return whether a process group has members; some may be dead and not yet reaped."""
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def is_alive(pid: int) -> bool:
     """Return whether a process runs; a zombie does not."""
     if sys.platform.startswith("linux"):
-        return _state(pid) not in ("", "Z", "X")
+        return not _is_gone(_stat(pid))
     return any(process.pid == pid for process in _ps_tree(pid))
 
 
-def _state(pid: int) -> str:
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the state on; empty when the process is gone."""
     try:
         stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
     except OSError:
-        return ""
+        return []
     # The command name may hold anything, also a closing parenthesis: the last one ends it.
-    return stat.rpartition(")")[2].split()[0]
+    return stat.rpartition(")")[2].split()
+
+
+def _is_gone(stat: list[str]) -> bool:
+    return not stat or stat[0] in "ZX"
 
 
 def _proc_tree(root: int) -> Iterator[Process]:
     waiting = [root]
     while waiting:
         pid = waiting.pop(0)
-        if _state(pid) in ("", "Z", "X"):
+        stat = _stat(pid)
+        if _is_gone(stat):
             continue
         try:
             raw = (_PROC / str(pid) / "cmdline").read_bytes()
@@ -86,7 +104,9 @@ def _proc_tree(root: int) -> Iterator[Process]:
             children = [child for thread in threads for child in (thread / "children").read_text().split()]
         except OSError:
             continue
-        yield Process(pid, tuple(part.decode("utf-8", "replace") for part in raw.rstrip(b"\0").split(b"\0")))
+        argv = tuple(part.decode("utf-8", "replace") for part in raw.rstrip(b"\0").split(b"\0"))
+        # Process group against the terminal's foreground group: a stopped agent is not the one that prints.
+        yield Process(pid, argv, foreground=stat[2] == stat[5])
         waiting.extend(int(child) for child in children)
 
 
@@ -103,7 +123,7 @@ def _ps_tree(root: int) -> Iterator[Process]:
     for row in text.splitlines():
         pid, parent, state, *argv = row.split()
         if not state.startswith("Z"):
-            found[int(pid)] = Process(int(pid), tuple(argv))
+            found[int(pid)] = Process(int(pid), tuple(argv), foreground="+" in state)
             children.setdefault(int(parent), []).append(found[int(pid)])
     waiting = [found[root]] if root in found else []
     while waiting:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from aiorch.errors import TmuxError
+from aiorch.errors import TmuxError, TmuxGoneError
 from aiorch.tmux import quote
 
 REPLY_SECONDS = 20.0
@@ -27,6 +27,7 @@ _PR_SET_PDEATHSIG = 1
 class _Reply:
     lines: list[str] = field(default_factory=list)
     failed: bool = False
+    gone: bool = False
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -42,8 +43,10 @@ class Pending:
             if not reply.done.wait(REPLY_SECONDS):
                 raise TmuxError(f"tmux did not answer `{name}` within {REPLY_SECONDS:.0f} s")
         for reply, name in zip(self._replies, self._names, strict=True):
+            if reply.gone:
+                raise TmuxGoneError("tmux is gone")
             if reply.failed:
-                raise TmuxError(f"tmux refused `{name}`: {' '.join(reply.lines) or 'it is gone'}")
+                raise TmuxError(f"tmux refused `{name}`: {' '.join(reply.lines)}")
         return [reply.lines for reply in self._replies]
 
 
@@ -105,7 +108,7 @@ class ControlClient:
         return Pending(self._send([quote.line(argv) for argv in commands]), [argv[0] for argv in commands])
 
     def try_run(self, *argv: str) -> list[str] | None:
-        """Run one command and return its output lines, or None when tmux refuses it."""
+        """Run one command and return its output lines, or None when tmux refuses it or is gone."""
         try:
             return self.run(*argv)
         except TmuxError:
@@ -127,13 +130,13 @@ class ControlClient:
         data = "".join(text + "\n" for text in lines).encode("utf-8", "surrogateescape")
         with self._lock:
             if self._closed:
-                raise TmuxError("tmux is gone")
+                raise TmuxGoneError("tmux is gone")
             self._waiting.extend(replies)
         try:
             assert self._child.stdin is not None
             os.write(self._child.stdin.fileno(), data) if len(data) <= 4096 else self._write_all(data)
         except OSError as error:
-            raise TmuxError("tmux is gone") from error
+            raise TmuxGoneError("tmux is gone") from error
         return replies
 
     def _write_all(self, data: bytes) -> None:
@@ -175,6 +178,6 @@ class ControlClient:
             self._closed = True
             left, self._waiting = list(self._waiting), deque()
         for reply in left:
-            reply.failed = True
+            reply.gone = True
             reply.done.set()
         self._notify(None)

@@ -84,7 +84,7 @@ class Session:
         self.control = control
         self.session = session
         self.history_limit = 2000
-        self._limits: tuple[str | None, int] | None = None
+        self.limits: tuple[str | None, int] = (None, 0)
 
     def panes(self) -> list[PaneInfo]:
         """Return all panes of the session.
@@ -189,6 +189,14 @@ class Session:
         """Give panes of one column their heights in rows, top to bottom; the next pane takes the rest."""
         self.try_batch([("resize-pane", "-t", pane, "-y", str(rows)) for pane, rows in heights.items()])
 
+    def kill_started(self, *patterns: str) -> None:
+        """Close the session's panes whose process was started by a command like one of these patterns."""
+        for pattern in patterns:
+            test = f"#{{m:{pattern},#{{pane_start_command}}}}"
+            rows = self.control.run("list-panes", "-s", "-t", self.session, "-f", test, "-F", "#{pane_id}")
+            for pane in rows:
+                self.kill_pane(pane)
+
     def begin_split(self, target: str, rows: int, spawn: Spawn) -> Pending:
         """Begin a worker right below `target`, `rows` high; `placed` tells where once tmux has answered."""
         argv = ("split-window", "-d", "-v", "-l", str(rows), "-P", "-F", _PLACE, *_variables(spawn))
@@ -204,29 +212,32 @@ class Session:
         argv = ("respawn-pane", "-k", *_variables(spawn), "-t", pane, "--", *spawn.argv)
         return self.control.begin([argv, ("display-message", "-p", "-t", pane, _PLACE)])
 
+    def user_history(self) -> tuple[str | None, int]:
+        """Return the session's own history limit (None: it has none) and the one in effect."""
+        show, name = ("show-options", "-t", self.session), "history-limit"
+        local, effective = self.control.batch([(*show, "-qv", name), (*show, "-Av", name)])
+        return local[0] if local else None, int(effective[0])
+
+    def set_history(self, local: str | None) -> None:
+        """Give the session a history limit of its own, or none."""
+        change = ("set-option", "-t", self.session, "history-limit")
+        self.control.begin([("set-option", "-u", *change[1:]) if local is None else (*change, local)])
+
     @contextlib.contextmanager
     def small_history(self) -> Iterator[None]:
         """Panes made inside get the workers' history limit; the user's own panes keep theirs.
 
         tmux reads the limit when a pane is made. Its forks cost more as its history grows (3.3a).
         """
-        if self._limits is None:
-            show = ("show-options", "-t", self.session)
-            local, effective = self.control.batch(
-                [(*show, "-qv", "history-limit"), (*show, "-Av", "history-limit")]
-            )
-            self._limits = (local[0] if local else None, int(effective[0]))
-        local_limit, limit = self._limits
+        local, limit = self.limits
         if limit <= self.history_limit:
             yield
             return
-        change = ("set-option", "-t", self.session, "history-limit")
-        self.control.begin([(*change, str(self.history_limit))])
+        self.set_history(str(self.history_limit))
         try:
             yield
         finally:
-            back = ("set-option", "-u", *change[1:]) if local_limit is None else (*change, local_limit)
-            self.control.begin([back])
+            self.set_history(local)
 
     def even_heights(self, window: str, form: str, panes: Iterable[str]) -> None:
         """Divide the column that holds only `panes` evenly; `form` is the window's layout as tmux has it."""
