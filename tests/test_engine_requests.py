@@ -20,6 +20,7 @@ from aiorch.journal import DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.launch.local import RESULT_LIMIT, LocalLauncher
 from aiorch.ui.menu import RunCommands, menu_arguments
 from aiorch.ui.report import printable
+from aiorch.up import up
 from conftest import LabMaker
 from support.client import Client
 from support.lab import REPO, STEP, Lab, alive, until
@@ -312,3 +313,27 @@ def test_menu_opens_on_a_small_terminal_with_many_workers_and_questions(make_lab
             assert screen.count("Start #") == {24: 3, 14: 2, 9: 0}[size[1]], screen
             client.send("\x1b")
             client.wait_for(lambda screen: "Stop…" not in screen)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "a.b", "a:b", "#a", "a#{pid}", "$0", "@1", "%0", "=m", "-x", "{last}", "~", "!", "a*", " a", "a ",
+     "a\n", "x" * 65],
+)  # fmt: skip
+def test_up_refuses_a_name_that_tmux_reads_otherwise(name: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="session's name"):
+        up(name, "demo", None, attach=False, socket=str(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
+def test_up_takes_names_as_people_write_them_and_leaves_no_half_made_session(lab: Lab) -> None:
+    for name in ("my work", "1", "projekt-münchen_2"):
+        lab.aiorch("up", "--name", name, "--agent", "demo", "--no-attach")
+        again = lab.aiorch("up", "--name", name, "--agent", "demo", "--no-attach")
+        assert again.stdout == ""
+    names = lab.tmux("list-sessions", "-F", "#{session_name}").split("\n")
+    assert sorted(names) == sorted(["m", "my work", "1", "projekt-münchen_2"])
+    lab.configure("max_workers = 'many'\n")
+    done = lab.aiorch("up", "--name", "half", "--agent", "demo", "--no-attach", check=False)
+    assert done.returncode != 0 and "max_workers" in done.stderr
+    assert lab.tmux("list-sessions", "-F", "#{session_name}").split("\n") == names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,25 +16,43 @@ from aiorch import paths
 from aiorch.client import Place, locate
 from aiorch.config import load_config
 from aiorch.engine import daemon
-from aiorch.errors import AgentMissingError, TmuxError
+from aiorch.errors import AgentMissingError, TmuxError, UsageError
 from aiorch.tmux import quote
 from aiorch.workers.profile import AgentProfile, find_agent, lead_command, load_profiles
 
 DETACHED_SIZE = (200, 50)
+_NAME = re.compile(r"\w(?:[\w -]{0,62}\w)?")
 
 
 def up(name: str, agent: str | None, config: Path | None, *, attach: bool, socket: str | None) -> int:
     """Create the session with the agent in its primary, or take the one that is there, and attach to it.
 
-    Raises AgentMissingError when the agent is not installed, TmuxError when tmux does not start.
+    A session that could not be finished is removed again. Raises UsageError for a name that tmux would
+    take for something else, AgentMissingError when the agent is not installed, TmuxError when tmux does
+    not start.
     """
+    if not _NAME.fullmatch(name):
+        # tmux 3.3a makes `_` of `.` and `:`, and reads `$1`, `@1`, `%1` and `=x` as targets of other kinds.
+        raise UsageError(
+            f"{name!r} cannot be a session's name: use letters, digits, _ and, between them, - and blanks"
+        )
     server = Server(socket_path=socket) if socket else Server()
-    fresh = not _has_session(server, name)
-    if fresh:
+    made = None
+    if not _has_session(server, name):
         profile = _profile(agent, config)
-        _new_session(server, name, lead_command(profile))
+        made = _new_session(server, name, lead_command(profile))
         # The user may have named an agent; one that is found is recognised again by its process.
         agent = agent or profile.name
+    try:
+        place = _listen(server, name, agent, config, fresh=made is not None)
+    except BaseException:
+        if made is not None:
+            server.cmd("kill-session", target=made)
+        raise
+    return _attach(place.socket, name) if attach and sys.stdin.isatty() else 0
+
+
+def _listen(server: Server, name: str, agent: str | None, config: Path | None, *, fresh: bool) -> Place:
     place = locate(_socket(server), name, None)
     _load_plugin(place)
     state = paths.state_dir()
@@ -43,7 +62,7 @@ def up(name: str, agent: str | None, config: Path | None, *, attach: bool, socke
     if fresh or not place.run or not daemon.is_running(target, state):
         root = daemon.start(target, state)
         print(f"session {name}: listening on pane {place.pane} (run {root.name})", flush=True)  # noqa: T201
-    return _attach(place.socket, name) if attach and sys.stdin.isatty() else 0
+    return place
 
 
 def _has_session(server: Server, name: str) -> bool:
@@ -66,14 +85,15 @@ def _profile(agent: str | None, config: Path | None) -> AgentProfile:
     return profiles[agent]
 
 
-def _new_session(server: Server, name: str, command: list[str]) -> None:
+def _new_session(server: Server, name: str, command: list[str]) -> str | None:
+    """Make the session and return its id."""
     if shutil.which(command[0]) is None:
         raise AgentMissingError(
             f"{command[0]} was not found on PATH: install it, or name another with --agent"
         )
     size = shutil.get_terminal_size(DETACHED_SIZE)
     try:
-        server.new_session(
+        session = server.new_session(
             session_name=name,
             attach=False,
             start_directory=str(Path.cwd()),
@@ -83,6 +103,7 @@ def _new_session(server: Server, name: str, command: list[str]) -> None:
         )
     except LibTmuxException as error:
         raise TmuxError(f"tmux did not make the session: {error}") from error
+    return session.session_id
 
 
 def _socket(server: Server) -> str:
