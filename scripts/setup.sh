@@ -14,7 +14,7 @@ cat <<TEXT
     ${venv%/*}
 
 TEXT
-printf '  Set it up now? [y/N] '
+printf '  Set it up now? [y/N, then Enter] '
 read -r answer || exit 1
 case $answer in [Yy]*) ;; *) exit 1 ;; esac
 echo

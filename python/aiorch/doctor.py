@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 
 from aiorch import __version__, paths, trust
 from aiorch.config import Config, load_config
-from aiorch.errors import ConfigError
-from aiorch.workers.profile import check_types, load_profiles
+from aiorch.errors import AgentMissingError, ConfigError
+from aiorch.workers.profile import AgentProfile, check_types, find_agent, load_profiles
 
 _LIBRARIES = ("libtmux", "watchdog", "tomli", "pyavt")
 
@@ -24,12 +26,13 @@ def report(*, as_json: bool = False) -> int:
         "python": f"{platform.python_version()} ({sys.executable})",
         "tmux": _tmux_version(),
         **{name: metadata.version(name) for name in _LIBRARIES},
-        "configuration": str(paths.config_dir() / "config.toml"),
+        "configuration": _configuration(),
         "runs": str(paths.state_dir() / "runs"),
     }
     config, problems = _config()
     profiles = load_profiles(paths.config_dir() / "profiles")
     problems += check_types(profiles, config)
+    problems += _missing(profiles)
     if shutil.which("split") is None:
         problems.append("the program `split` is missing: install coreutils")
     if as_json:
@@ -52,6 +55,27 @@ def _config() -> tuple[Config, list[str]]:
         return load_config(paths.config_dir() / "config.toml"), []
     except ConfigError as error:
         return load_config(None), list(error.problems)
+
+
+def _configuration() -> str:
+    path = paths.config_dir() / "config.toml"
+    return str(path) if path.exists() else f"{path} (not there: the defaults)"
+
+
+def _missing(profiles: Mapping[str, AgentProfile]) -> list[str]:
+    """Return what keeps workers or the key from working, one sentence each."""
+    problems = []
+    try:
+        find_agent(profiles, os.environ.get("PATH", ""))
+    except AgentMissingError as error:
+        problems.append(str(error).partition("\n")[0])
+    if shutil.which("aiorch") is None:
+        problems.append(f"aiorch is not on PATH: agents and you call {paths.script('aiorch')} instead")
+    if os.environ.get("TMUX"):
+        argv = ["tmux", "show-options", "-gqv", "@aiorch_error"]
+        told = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip()
+        problems += [told] if told else []
+    return problems
 
 
 def _tmux_version() -> str:

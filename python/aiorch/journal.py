@@ -310,6 +310,11 @@ class Journal:
             row[0] for row in self._db.execute(f"SELECT pane FROM workers WHERE state IN ({marks})", states)
         }
 
+    def forget_panes(self, panes: Collection[str]) -> None:
+        """Note that these panes are closed: tmux may give the place to another worker."""
+        marks = ", ".join("?" * len(panes))
+        self._db.execute(f"UPDATE workers SET pane = '' WHERE pane IN ({marks})", tuple(panes))
+
     def is_open(self, directive: int) -> bool:
         """Return whether a directive has workers that have not ended."""
         marks = ", ".join("?" * len(ENDED))

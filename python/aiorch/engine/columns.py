@@ -47,7 +47,7 @@ class Columns:
         for info in self._session.panes():
             if info.role in ("monitor", "placeholder"):
                 self._session.kill_pane(info.pane)
-        self._session.kill_started("*placeholder.sh", "*/python --run * monitor")
+        self._session.kill_started("*placeholder.sh *", "*/python --run * monitor")
         saved = self._journal.meta("window")
         if isinstance(saved, dict):
             self._session.restore_window(SavedWindow(**saved))
@@ -96,14 +96,16 @@ class Columns:
         panes = self._session.panes()
         closing = [info for info in panes if info.role == "worker" and info.pane in ended]
         home = next((info.window for info in panes if info.pane == self._primary), None)
+        count = len(closing)
         left = [info for info in panes if info.role in _CREW and info.window == home and info not in closing]
         if not left and closing and home is not None:
             first, *closing = sorted(closing, key=lambda info: info.window != home)
             self._make_placeholder(first.pane)
         for info in closing:
             self._session.kill_pane(info.pane)
+        self._journal.forget_panes(ended)
         self.even()
-        return len(closing)
+        return count
 
     def keep_strip(self) -> None:
         """Keep the orchestrator's strip low when the window grew: tmux shares new rows out evenly."""
@@ -172,9 +174,9 @@ class Columns:
 
     def _split(self, window: str, size: str) -> None:
         width, _, height = size.partition("x")
-        placeholder = ["/bin/sh", str(paths.script("placeholder.sh"))]
+        holder, narrow = self._placeholder(), self._config.min_columns
         monitor, crew = self._session.open_columns(
-            self._primary, (int(width), int(height)), self._monitor, placeholder, self._config.min_columns
+            self._primary, (int(width), int(height)), self._monitor, holder, narrow
         )
         self._session.label(monitor, role="monitor", name="orchestrator")
         self._session.label(crew, role="placeholder", name="workers")
@@ -193,11 +195,11 @@ class Columns:
         closing = spare[: max(0, min(missing, len(column) - 1))]
         for info in closing:
             self._session.kill_pane(info.pane)
+        self._journal.forget_panes({info.pane for info in closing})
         return self._session.panes() if closing else panes
 
     def _make_placeholder(self, pane: str) -> None:
-        argv = ["/bin/sh", str(paths.script("placeholder.sh"))]
-        self._session.control.try_run("respawn-pane", "-k", "-t", pane, "--", *argv)
+        self._session.control.try_run("respawn-pane", "-k", "-t", pane, "--", *self._placeholder())
         for name in ("type", "state", "action"):
             self._session.control.try_run("set-option", "-pu", "-t", pane, f"@aiorch_{name}")
         self._session.label(pane, role="placeholder", name="workers")
@@ -225,10 +227,15 @@ class Columns:
         mine = [replace(info, role="worker") for info in panes if info.window == window]
         return self._fill(window, mine, jobs, begun)
 
+    def _placeholder(self) -> list[str]:
+        """Return the command of the pane that holds the column, with the key to be named in it."""
+        key = self._session.control.run("display-message", "-p", "-t", self._primary, "#{@aiorch-key}")[0]
+        return ["/bin/sh", str(paths.script("placeholder.sh")), key or "O"]
+
     def _new_column(self) -> PaneInfo:
         """Open a workers' column where the user closed all of its panes."""
-        argv = ("split-window", "-d", "-h", "-P", "-F", "#{pane_id}", "-t", self._primary, "--", "/bin/sh")
-        pane = self._session.control.run(*argv, str(paths.script("placeholder.sh")))[0]
+        argv = ("split-window", "-d", "-h", "-P", "-F", "#{pane_id}", "-t", self._primary, "--")
+        pane = self._session.control.run(*argv, *self._placeholder())[0]
         self._session.label(pane, role="placeholder", name="workers")
         info = self._session.pane(pane)
         assert info is not None

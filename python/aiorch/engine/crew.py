@@ -51,8 +51,8 @@ class Crew:
         self._profiles, self._exits = profiles, exits
         self._kill_at: dict[int, float] = {}
 
-    def add(self, directive: int, workers: Sequence[WorkerSpec]) -> None:
-        """Queue the workers of an accepted plan; names already used in this run get a number."""
+    def add(self, directive: int, workers: Sequence[WorkerSpec]) -> list[str]:
+        """Queue the workers of an accepted plan and return their names; one used before gets a number."""
         taken = self._journal.names()
         names: dict[str, str] = {}
         for spec in workers:
@@ -61,6 +61,7 @@ class Crew:
         for spec in workers:
             after = [names[name] for name in spec.after]
             self._journal.add_worker(directive, names[spec.name], spec.type, spec.task, after)
+        return [names[spec.name] for spec in workers]
 
     def schedule(self) -> None:
         """Start every worker that may start now, up to the cap."""

@@ -159,6 +159,8 @@ class Intake:
         if verdict is Verdict.ASK or self._config.approve == "ask":
             if self._journal.asking() > MAX_QUESTIONS:
                 return self._turn_away(number)
+            if verdict is not Verdict.ASK:
+                reason = 'approve = "ask" in config.toml'
             plan_text = json.dumps([asdict(worker) for worker in plan.workers])
             self._journal.set_directive(number, DirectiveState.ASKING, reason, plan_text)
             question = f"#{number}: start {counted(len(plan.workers))}? prefix + O answers ({reason})"
@@ -178,10 +180,9 @@ class Intake:
     def _run(self, number: int, workers: Sequence[WorkerSpec]) -> Answer:
         plan = json.dumps([asdict(worker) for worker in workers])
         self._journal.set_directive(number, DirectiveState.RUNNING, "", plan)
-        self._crew.add(number, workers)
+        names = ", ".join(self._crew.add(number, workers))
         words = counted(len(workers))
         self._journal.add_event(Tag.SPAWNING, words)
-        names = ", ".join(worker.name for worker in workers)
         return Answer(number, "queued", f"#{number}: {words}: {names}")
 
     def _refuse(self, number: int, reason: str) -> Answer:

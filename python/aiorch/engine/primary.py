@@ -53,6 +53,7 @@ class Primary:
         self.running: Running | None = None
         self._recognised_at = 0.0
         self._armed = False
+        self._told: dict[str, str] = {}
         self._armed_at = 0.0
         self._pipe_note = logs.parent / "pipe.pid"
         self._resized = False
@@ -187,9 +188,19 @@ class Primary:
         return True
 
     def environment(self) -> dict[str, str]:
-        """Return the environment workers get: that of the agent in the pane, else of the pane's process."""
+        """Return the environment workers get: that of the agent in the pane, else of the pane's process.
+
+        A shell's later exports show only in what it starts: its last call of our command tells them.
+        """
+        if self.running is None and self._told:
+            return self._told
         found = (process.environment(pid) for pid in self._pids())
         return next((variables for variables in found if variables), {})
+
+    def learn_environment(self, pid: int) -> None:
+        """Take over the environment of a process that was started in the primary's pane."""
+        if self._pid in process.ancestry(pid):
+            self._told = process.environment(pid)
 
     def working_directory(self) -> str:
         """Return the directory that the lead works in."""

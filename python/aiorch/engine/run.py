@@ -161,9 +161,12 @@ class Run:
         counts = self.journal.counts()
         working = sum(counts.get(state, 0) for state in ACTIVE)
         counted = f"{working} working of {sum(counts.values())}"
-        if counts and counted != self.journal.meta("counted"):
-            self.journal.set_meta("counted", counted)
-            self.journal.add_event(Tag.WORKERS, counted)
+        noted = self.journal.meta("counted")
+        if counts and noted != [working, counted]:
+            self.journal.set_meta("counted", [working, counted])
+            # Told when workers were added and when the last one has ended; the status bar has every step.
+            if working == 0 or not isinstance(noted, list) or working > noted[0]:
+                self.journal.add_event(Tag.WORKERS, counted)
         text = status_text(counts, self.journal.asking(), self._settings.style)
         if text != self._shown and not self.over:
             self._shown = text

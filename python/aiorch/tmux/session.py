@@ -315,7 +315,8 @@ def border_format() -> str:
     state = "#{@aiorch_state}"
     for name, colour in _STATE_COLOURS:
         state = f"#{{?#{{==:#{{@aiorch_state}},{name}}},#[fg={colour}]#{{@aiorch_state}},{state}}}"
-    ours = f"#[bold] #{{@aiorch_name}} #[nobold]#{{@aiorch_type}} {state} "
+    kind = "#{?#{!=:#{@aiorch_type},},#{@aiorch_type} ,}"
+    ours = f"#[bold] #{{@aiorch_name}} #[nobold]{kind}#{{?#{{!=:#{{@aiorch_state}},}},{state} ,}}"
     return f"#{{?#{{!=:#{{@aiorch_name}},}},{ours},#{{E:@aiorch_border_format}}}}"
 
 

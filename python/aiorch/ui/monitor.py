@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import shutil
+import signal
 import sys
 import textwrap
 import time
@@ -17,6 +18,8 @@ from watchdog.observers import Observer
 from aiorch.journal import Event, Journal, Tag
 
 MIN_WRAP = 24
+REWRITTEN = 200
+CLEAR = "\033[2J\033[3J\033[H"
 _COLOURS = {
     Tag.LISTENING: "36",
     Tag.RECEIVED: "1;35",
@@ -70,12 +73,18 @@ def follow(journal_path: Path, *, forever: bool = True) -> None:
     observer.schedule(_Wake(wakes), str(journal_path.parent / "news"), recursive=False)
     observer.start()
     journal = Journal(journal_path, read_only=True)
-    last, printed = 0, False
+    last, printed, width = 0, False, 0
+    signal.signal(signal.SIGWINCH, lambda *_: wakes.put(None))
     try:
         while True:
+            now = shutil.get_terminal_size().columns
+            if printed and now != width:
+                # Broken to another width: written anew, tmux would only cut the old lines.
+                print(CLEAR, end="")  # noqa: T201 - the view
+                last, printed = max(0, last - REWRITTEN), False
+            width = now
             for event in journal.events(last):
                 last = event.number
-                width = shutil.get_terminal_size().columns
                 # The line end comes first: a strip of five rows has none to spare for the cursor.
                 text = format_event(event, color=color, width=width)
                 print(f"\n{text}" if printed else text, end="", flush=True)  # noqa: T201 - the view
