@@ -17,7 +17,7 @@ import pytest
 from aiorch.client import request
 from aiorch.errors import EngineError, UsageError
 from aiorch.journal import DirectiveRow, DirectiveState, WorkerRow, WorkerState
-from aiorch.launch.local import RESULT_LIMIT, LocalLauncher
+from aiorch.launch.local import RESULT_LIMIT, Job, LocalLauncher
 from aiorch.ui.menu import RunCommands, menu_arguments
 from aiorch.ui.report import printable
 from aiorch.up import up
@@ -57,6 +57,7 @@ POISON = [
     Poison("deep", _text(_deep(978)), "deep"),
     Poison("far too deep", _text(_deep(200_000)), ""),
     Poison("superscript as a number", _text('{"verb": "approve", "number": "²"}'), "no number"),
+    Poison("negative number", _text('{"verb": "approve", "number": "-1"}'), "no number"),
     Poison("escape as a name", _text(r'{"verb": "kill", "name": "\u001b[2J"}'), "no worker"),
     Poison("NUL as a client", _text(r'{"verb": "menu", "client": "\u0000"}'), ""),
 ]  # fmt: skip
@@ -119,10 +120,11 @@ def test_answer_is_written_past_a_pipe_and_a_directory(lab: Lab) -> None:
 def test_command_refuses_what_is_no_utf8_before_it_asks(lab: Lab) -> None:
     lab.start()
     program = [sys.executable, "-E", "-s", str(REPO / "python"), "--run", str(lab.run)]
-    for argv in ([b"run", b"caf\xe9"], [b"kill", b"\xff"]):
+    deep = b"[" * 100_000
+    for argv in ([b"run", b"caf\xe9"], [b"kill", b"\xff"], [b"run", b"x", b"--workers", deep]):
         done = subprocess.run([*program, *argv], env=lab.env, capture_output=True, check=False)
         assert done.returncode == 2
-        assert b"not valid UTF-8" in done.stderr
+        assert b"not valid UTF-8" in done.stderr or b"--workers is no JSON" in done.stderr
         assert done.stderr.count(b"\n") == 1
     assert _errors(lab) == []
 
@@ -178,6 +180,18 @@ def test_record_of_a_start_is_a_pid_or_does_not_count(tmp_path: Path) -> None:
     (folder / "result").write_bytes(b"x" * (RESULT_LIMIT + 1))
     assert len(launcher.result("w1-1")) == RESULT_LIMIT
     launcher.mark_labelled("w2-1")
+
+
+def test_files_of_an_attempt_replace_what_a_worker_put_in_their_place(tmp_path: Path) -> None:
+    folder, other = tmp_path / "w1-2", tmp_path / "other"
+    folder.mkdir()
+    other.write_text("mine")
+    os.mkfifo(folder / "stdin")
+    (folder / "task").symlink_to(other)
+    for _ in range(2):
+        LocalLauncher(tmp_path).start(Job("w1-2", ["cat"], "input", "/", {}, "task"))
+    assert (folder / "stdin").read_text() == "input"
+    assert ((folder / "task").read_text(), other.read_text()) == ("task", "mine")
 
 
 def test_request_behind_a_stop_is_refused_and_starts_nothing(lab: Lab) -> None:

@@ -56,7 +56,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.workers:
         try:
             payload["workers"] = json.loads(options.workers)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UsageError(f"--workers is no JSON: {error}") from error
     reply = request(_root(options), {"verb": "run", "payload": payload, "source": "cli"})
     return _tell(reply, as_json=options.json)
