@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 
 from conftest import LabMaker
-from support.lab import ECHO, STEP, Lab, until
+from support.lab import ECHO, REPO, STEP, Lab, until
 
 TASK = {"task": "Build a REST API with authentication"}
 THREE = [("a", "sleep 60"), ("b", "sleep 60"), ("c", "sleep 60")]
@@ -265,3 +266,24 @@ def test_workers_go_on_when_the_primary_is_closed(lab: Lab) -> None:
     lab.delegate(("b", "true"))
     lab.wait_state(a="working", b="done")
     lab.aiorch("stop")
+
+
+def test_path_exported_in_the_leads_shell_reaches_workers_of_its_calls(lab: Lab) -> None:
+    lab.put_program("aiorch", f'#!/bin/sh\nexec {sys.executable} -E -s {REPO / "python"} "$@"\n')
+    late = lab.root / "late"
+    late.mkdir()
+    (late / "mine").write_text('#!/bin/sh\necho found >"$AIORCH_RESULT"\n')
+    (late / "mine").chmod(0o755)
+    lab.start('default_type = "mine"\n[types.mine]\ncommand = ["mine"]\ntask_via = "stdin"\n')
+    until(lambda: lab.tmux("capture-pane", "-p", "-t", "%0").rstrip().endswith("$"), "the shell's prompt")
+    lab.type(f"export PATH=$PATH:{late}; aiorch run something")
+    lab.wait_state(simple="done")
+    assert lab.workers()["simple"].result == "found"
+
+
+def test_worker_whose_name_was_used_is_answered_by_its_new_name(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(("a", "true"))
+    lab.wait_state(a="done")
+    plan = '[{"name": "a", "type": "step", "task": "true"}]'
+    assert "a-2" in lab.aiorch("run", "again", "--workers", plan).stdout

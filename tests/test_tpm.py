@@ -90,7 +90,7 @@ def test_install_load_press_update_reload_and_clean(tpm: Tpm) -> None:
     with Client(str(tpm.socket), env=tpm.env) as client:
         client.wait_for("[0] 0:")
         tpm.press(client, "O")
-        client.wait_for("Set it up now? [y/N]")
+        client.wait_for("Set it up now? [y/N")
         client.send("n\r")
         client.wait_for(lambda screen: "Set it up" not in screen)
 
@@ -123,7 +123,7 @@ def test_first_press_sets_up_and_adopts_the_pane(tpm: Tpm) -> None:
         client.wait_for("[0] 0:")
         before = tpm.tmux("display-message", "-p", "#{window_layout}")
         tpm.press(client, "O")
-        client.wait_for("[y/N]")
+        client.wait_for("[y/N")
         client.send("y\r")
         wait_until(
             lambda: tpm.tmux("list-panes", "-F", "#{@aiorch_role}").count("monitor") == 1, "the columns", 60

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiorch import paths
 from aiorch.client import Place, locate, request
-from aiorch.errors import EngineError, UsageError
+from aiorch.errors import EngineError, RequestError, UsageError
 from aiorch.journal import DirectiveState, Journal
 from aiorch.ui.monitor import follow, format_event, use_color
 from aiorch.ui.report import printable, worker_record, worker_table
@@ -97,7 +97,7 @@ def _show(options: argparse.Namespace) -> int:
     with _reading(options) as journal:
         row = journal.directive(options.number)
     if row is None:
-        raise UsageError(f"this run has no directive #{options.number}")
+        raise RequestError(f"this run has no directive #{options.number}")
     _say(printable(f"#{row.number} {row.state} {row.reason}".rstrip()))
     _say(printable(f"from {row.source} at {row.position}, received as:"))
     _say(printable(row.received_as))

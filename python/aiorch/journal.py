@@ -189,8 +189,10 @@ class Journal:
         return None if row is None else json.loads(row[0])
 
     def add_event(self, tag: Tag, text: str) -> None:
-        """Append a line to the event log."""
-        self._db.execute("INSERT INTO events (time, tag, text) VALUES (?, ?, ?)", (time.time(), tag, text))
+        """Append a line to the event log; what is not printable in it is shown as an escape."""
+        # Every view shows it in a terminal, and what it says may come from a worker or a file.
+        safe = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+        self._db.execute("INSERT INTO events (time, tag, text) VALUES (?, ?, ?)", (time.time(), tag, safe))
         self._unpublished = True
 
     def events(self, after: int = 0) -> list[Event]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from aiorch import paths
 from aiorch.client import Place, locate
 from aiorch.config import load_config
 from aiorch.engine import daemon
-from aiorch.errors import AgentMissingError, TmuxError, UsageError
+from aiorch.errors import AgentMissingError, EngineError, TmuxError, UsageError
+from aiorch.journal import Journal
 from aiorch.tmux import quote
 from aiorch.workers.profile import AgentProfile, find_agent, lead_command, load_profiles
 
@@ -55,6 +57,10 @@ def up(name: str, agent: str | None, config: Path | None, *, attach: bool, socke
 def _listen(server: Server, name: str, agent: str | None, config: Path | None, *, fresh: bool) -> Place:
     place = locate(_socket(server), name, None)
     _load_plugin(place)
+    if place.run and not fresh and _lead_is_gone(Path(place.run)):
+        raise EngineError(
+            f"the lead of session {name} has ended: `aiorch --session {name} stop` ends its run first"
+        )
     state = paths.state_dir()
     target = daemon.Target(
         place.socket, place.session, place.pane, agent, config.resolve() if config else None
@@ -63,6 +69,16 @@ def _listen(server: Server, name: str, agent: str | None, config: Path | None, *
         root = daemon.start(target, state)
         print(f"session {name}: listening on pane {place.pane} (run {root.name})", flush=True)  # noqa: T201
     return place
+
+
+def _lead_is_gone(run: Path) -> bool:
+    try:
+        journal = Journal(run / "journal.db", read_only=True)
+    except sqlite3.Error:
+        return False
+    gone = bool(journal.meta("primary_gone"))
+    journal.close()
+    return gone
 
 
 def _has_session(server: Server, name: str) -> bool:

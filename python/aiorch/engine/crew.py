@@ -261,8 +261,11 @@ class Crew:
         given |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
         text = task_text(profile, row.task, role) if any(file in word for word in argv) else None
         job = Job(row.action, argv, stdin, directory, given, text)
-        pane_argv, environment = self._launcher.start(job)
-        return Spawn(pane_argv, environment)
+        try:
+            return Spawn(*self._launcher.start(job))
+        except OSError as error:
+            self._fail(row, f"its files cannot be written: {error}")
+            return None
 
     def _label(self, workers: Sequence[tuple[WorkerRow, Placed]]) -> None:
         self._columns.label(workers)

@@ -143,7 +143,10 @@ class Requests:
         source = Source.KEY if body.get("source") == "key" else Source.CLI
         text = json.dumps(payload, ensure_ascii=False)
         directive = Directive(payload, source, "request", f"inbox/{request}", text, request)
-        return [self._run.intake.take(directive, from_worker=self._from_worker(body))]
+        from_worker, pid = self._from_worker(body), body.get("pid")
+        if isinstance(pid, int) and not from_worker:
+            self._run.primary.learn_environment(pid)
+        return [self._run.intake.take(directive, from_worker=from_worker)]
 
     def _retry(self, body: Mapping[str, object], _: str) -> Answers:
         self._run.crew.retry(str(body.get("name")))

@@ -22,7 +22,7 @@ _STATE_COLOURS = (
     ("done", "green"),
 )
 _TAB = "\t"
-_MAX_LOOKS = 20
+_MAX_LOOKS = 50
 _PLACE = "#{pane_id} #{pane_pid}"
 
 
@@ -302,12 +302,15 @@ class Session:
         The server is sent SIGCHLD first: 3.2 to 3.5 built with utempter forget about half of all exits.
         """
         server = int(self.control.run("display-message", "-p", "#{pid}")[0])
-        os.kill(server, signal.SIGCHLD)
-        rows = self.control.try_run(
-            "display-message", "-p", "-t", pane, "#{pane_dead_status} #{pane_dead_signal}"
-        )
-        status, _, killed_by = (rows[0] if rows else " ").partition(" ")
-        return (int(status) if status else None, int(killed_by) if killed_by else None)
+        form = "#{pane_dead_status} #{pane_dead_signal}"
+        for _ in range(_MAX_LOOKS):
+            os.kill(server, signal.SIGCHLD)
+            rows = self.control.try_run("display-message", "-p", "-t", pane, form)
+            status, _, killed_by = (rows[0] if rows else " ").partition(" ")
+            # The server may answer us before it has looked at the signal.
+            if rows is None or status or killed_by:
+                return (int(status) if status else None, int(killed_by) if killed_by else None)
+        return None, None
 
 
 def border_format() -> str:

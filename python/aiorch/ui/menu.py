@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aiorch.journal import ENDED, DirectiveRow, WorkerRow, WorkerState
 from aiorch.tmux import quote
 
-SHOWN = 40
+SHOWN = 56
 _MARKS = {
     WorkerState.QUEUED: "…",
     WorkerState.STARTING: "▶",
@@ -110,13 +111,19 @@ def _actions(
 
 def _questions(asking: Sequence[DirectiveRow], run: RunCommands) -> Section:
     items: Section = []
-    for key, row in zip("yok", asking, strict=False):
-        task = row.payload.get("task") or row.payload.get("file") or ""
-        text = quote.literal(_short(str(task)))
+    for (yes, no), row in zip((("y", "n"), ("u", "m"), ("o", "x")), asking, strict=False):
+        text = quote.literal(_short(f"{_crew(row)}: {row.payload.get('task') or ''}"))
         approve, decline = (_request(run, verb, "number", str(row.number)) for verb in ("approve", "decline"))
-        items.append((f"Start ##{row.number}: {text}", key, approve))
-        items.append((f"Decline ##{row.number}", key.upper(), decline))
+        items.append((f"Start ##{row.number}: {text}", yes, approve))
+        items.append((f"Decline ##{row.number}", no, decline))
     return items
+
+
+def _crew(row: DirectiveRow) -> str:
+    """Return whom a question would start, `2 workers (claude, codex)` for instance."""
+    types = [str(worker["type"]) for worker in json.loads(row.plan or "[]")]
+    count = "1 worker" if len(types) == 1 else f"{len(types)} workers"
+    return f"{count} ({', '.join(dict.fromkeys(types))})"
 
 
 def _request(run: RunCommands, *arguments: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 
@@ -31,14 +32,15 @@ def worker_record(row: WorkerRow) -> dict[str, object]:
 
 
 def worker_table(rows: Sequence[WorkerRow], width: int | None = None) -> str:
-    """Return the workers as a table of at most `width` columns (the terminal's, when None)."""
+    """Return the workers as a table, cut at `width` columns (None: the terminal's, if it is one)."""
     lines = [_HEAD, *(_cells(row) for row in rows)]
     sizes = [max(len(line[index]) for line in lines) for index in range(len(_HEAD) - 1)]
-    limit = width or shutil.get_terminal_size((100, 24)).columns
+    if width is None and sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
     text = []
     for line in lines:
         start = "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=False))
-        text.append(f"{start}  {line[-1]}"[:limit].rstrip())
+        text.append(f"{start}  {line[-1]}"[:width].rstrip())
     return "\n".join(text)
 
 
