@@ -175,7 +175,7 @@ def test_popup_sets_up_for_real(tmp_path: Path) -> None:
         with Client(str(server.socket)) as client:
             client.wait_for("[0] 0:")
             server.press(client, "O")
-            client.wait_for("[y/N]")
+            client.wait_for("[y/N")
             client.send("y\r")
             client.wait_for("building the private environment", 20)
             wait_until(

@@ -115,7 +115,7 @@ def dead_pid() -> int:
 
 def offers_set_up(server: Server, client: Client) -> None:
     server.press(client, "O")
-    client.wait_for("Set it up now? [y/N]")
+    client.wait_for("Set it up now? [y/N")
     client.send("n\r")
     client.wait_for(lambda screen: "Set it up" not in screen)
 
@@ -214,7 +214,7 @@ def test_popup_explains_and_a_no_changes_nothing(server: Server) -> None:
     with Client(str(server.socket), size=(80, 24)) as client:
         client.wait_for("[0] 0:")
         server.press(client, "O")
-        screen = client.wait_for("Set it up now? [y/N]")
+        screen = client.wait_for("Set it up now? [y/N")
         assert "its Python side is not set up yet" in screen
         assert f"{server.home}/.local/share/aiorch"[:40] in screen
         client.send("\r")
@@ -229,7 +229,7 @@ def test_popup_says_why_setting_up_failed_and_waits(tmp_path: Path) -> None:
         with Client(str(server.socket)) as client:
             client.wait_for("[0] 0:")
             server.press(client, "O")
-            client.wait_for("[y/N]")
+            client.wait_for("[y/N")
             client.send("y\r")
             screen = client.wait_for("Press Enter to close")
             # The sentence is wrapped inside the popup's frame.
