@@ -55,7 +55,7 @@ class Bench:
         fifo = root / "fifo"
         os.mkfifo(fifo)
         self._fifo = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
-        self.worker.write_text(f"printf x >'{fifo}'\nexec sleep 60\n")
+        self.worker.write_text(f"printf x >'{fifo}'\nexec sleep 0.3\n")
         self.env = {"HOME": str(root), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
     def tmux(self, *argv: str) -> str:
@@ -76,6 +76,14 @@ class Bench:
                 raise SystemExit(f"{left} workers never ran")
             left -= len(os.read(self._fifo, left))
         return time.monotonic()
+
+    def wait_until(self, test: Callable[[], bool]) -> None:
+        """Return once the test holds."""
+        end = time.monotonic() + ROUND_SECONDS
+        while not test():
+            if time.monotonic() > end:
+                raise SystemExit("a round did not end")
+            time.sleep(0.02)
 
     def clear(self, session: str, keep: int) -> None:
         """Close all panes of a session but the first `keep`."""
@@ -172,8 +180,12 @@ def aiorch(bench: Bench) -> Callable[[], float]:
         begin = time.monotonic()
         say(terminal)
         took = bench.wait_workers() - begin
-        time.sleep(0.2)
-        bench.clear("ours", 2)
+        # As a user finds it the next time: the workers have ended and were closed, the column is there.
+        states = "list-panes", "-s", "-t", "ours", "-F", "#{@aiorch_state}"
+        bench.wait_until(lambda: bench.tmux(*states).count("done") == WORKERS)
+        subprocess.run(
+            [*command, "--session", "ours", "tidy"], env=bench.env, check=True, capture_output=True
+        )
         time.sleep(0.2)
         return took
 

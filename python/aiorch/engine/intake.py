@@ -141,7 +141,7 @@ class Intake:
         return Answer(number, "ignored", reason)
 
     def _judge(self, number: int, plan: Plan, directive: Directive, from_worker: bool) -> Answer:
-        if directive.source in (Source.SCREEN, Source.PLAIN):
+        if directive.source is Source.SCREEN:
             # Who prints may have changed within the second since anybody looked.
             self._primary.follow_agent(at_once=True)
         types = {worker.type for worker in plan.workers}
