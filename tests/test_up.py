@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from support.lab import Lab, until
+import json
+import sys
+
+from support.client import PREFIX, Client
+from support.lab import REPO, STEP, Lab, until
 
 
 def _panes(lab: Lab) -> list[str]:
@@ -52,3 +56,26 @@ def test_workers_without_any_agent_fail_with_a_sentence_that_helps(lab: Lab) -> 
     lab.wait_told("FAILED", "simple: ")
     lab.wait_state(simple="failed")
     assert "claude" in lab.workers()["simple"].reason
+
+
+def test_detaching_and_attaching_again_loses_nothing(lab: Lab) -> None:
+    lab.configure('default_type = "step"\n' + STEP)
+    lab.put_program("claude", "#!/bin/sh\nprintf 'I am a stand-in\\n'\nexec cat\n")
+    program = [sys.executable, "-E", "-s", str(REPO / "python"), "--socket", str(lab.socket), "up"]
+    with Client(str(lab.socket), command=program, env=lab.env, size=(150, 40)) as client:
+        client.wait_for("I am a stand-in", 15.0)
+        client.wait_for("Workers appear here")
+        client.wait_for("◆ aiorch")
+        client.send(PREFIX + "d")
+        client.wait_exit()
+    gate = lab.root / "gate"
+    task = f"while [ ! -e {gate} ]; do sleep 0.05; done; echo done while nobody looked; sleep 60"
+    plan = json.dumps([{"name": "a", "type": "step", "task": task}])
+    base = ["--session", "ai-orchestrator"]
+    lab.aiorch(*base, "run", "it", "--workers", plan)
+    gate.touch()
+    with Client(str(lab.socket), command=program, env=lab.env, size=(150, 40)) as client:
+        client.wait_for("done while nobody looked", 15.0)
+        client.wait_for("1 ▶")
+        client.send(PREFIX + "d")
+        client.wait_exit()
