@@ -174,3 +174,19 @@ def test_overflow_windows_show_labels_and_user_history_limit_stays(make_lab: Lab
     limits = {row[0]: row[1] for row in lab.panes("@aiorch_name", "history_limit")}
     assert limits["w4"] == "2000"
     assert lab.tmux("show-options", "-v", "-A", "-t", "m", "history-limit") == "50000"
+
+
+def test_killed_tmux_server_ends_the_engine_and_leaves_the_run_to_be_read(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(("a", "sleep 60"))
+    lab.wait_state(a="working")
+    run, (engine,) = lab.run, lab.engine_pids()
+    worker = lab.workers()["a"].pid
+    os.kill(int(lab.tmux("display-message", "-p", "#{pid}")), signal.SIGKILL)
+    until(lambda: not alive(engine) and not alive(worker), "engine and worker end")
+    told = lab.aiorch("--run", str(run), "status", "--json").stdout
+    assert json.loads(told)["workers"][0]["name"] == "a"
+    with lab:
+        lab.start()
+        lab.delegate(("b", "true"))
+        lab.wait_state(b="done")
