@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from support.lab import Lab
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A job in the background of a script has it ignored, and would hand that on to all it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LabMaker = Callable[..., Lab]
 
