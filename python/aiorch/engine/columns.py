@@ -79,11 +79,6 @@ class Columns:
         )
         self._session.label(self._session.control.run(*argv)[0], role="monitor", name="orchestrator")
 
-    def monitor_pane(self) -> str | None:
-        """Return the pane of the orchestrator's column."""
-        info = self._find("monitor")
-        return info.pane if info else None
-
     def even(self) -> None:
         """Divide the workers' columns evenly again."""
         panes = self._session.panes()

@@ -24,7 +24,10 @@ class ExitWatcher:
         self._thread.start()
 
     def add(self, pid: int) -> None:
-        """Watch one more pid; one that is gone already counts as ended."""
+        """Watch one more pid, once however often it is added; one that is gone already counts as ended."""
+        with self._lock:
+            if pid in self._pids:
+                return
         descriptor: int | None = None
         if hasattr(os, "pidfd_open"):
             try:
