@@ -51,3 +51,7 @@ class RequestError(AiorchError):
 
 class ProfileError(AiorchError):
     """An agent cannot be started in the way that was asked for."""
+
+
+class TranscriptError(AiorchError):
+    """A file is no session file of an agent that we know."""
