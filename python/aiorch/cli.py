@@ -70,6 +70,11 @@ _COMMANDS = (
     ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
     ("tidy", "close the panes of finished workers", "aiorch tidy"),
     ("stop", "stop all workers and put the window back", "aiorch stop"),
+    (
+        "replay",
+        "print the directives that a recorded log of a pane gives",
+        "aiorch replay raw.log --cols 80 --rows 24 --agent claude --json",
+    ),
     ("demo", "run the main job with scripted agents", "aiorch demo --headless"),
 )
 _INTERNAL = ("engine", "revive", "monitor", "new")
@@ -131,6 +136,34 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("number", type=int, help="of the directive, as the event log gives it")
 
 
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("log", type=Path, metavar="RAW.log", help="the bytes as `pipe-pane` gave them")
+    parser.add_argument(
+        "--cols", type=int, default=80, metavar="N", help="of the pane (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rows", type=int, default=24, metavar="N", help="of the pane (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--resizes",
+        type=Path,
+        metavar="FILE.json",
+        help='its later sizes: [{"offset": 9, "cols": 80, "rows": 24}]',
+    )
+    parser.add_argument("--agent", metavar="NAME", help="what ran in it (default: a program we do not know)")
+    parser.add_argument(
+        "--session",
+        type=Path,
+        action="append",
+        default=[],
+        dest="session_files",
+        metavar="FILE",
+        help="the agent's own session file; may be given several times",
+    )
+    _add_json(parser)
+    parser.add_argument("--all", action="store_true", help="also what does not count, with the reason")
+
+
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="do not attach, also with a terminal")
     parser.add_argument("--keep", action="store_true", help="leave the demo's tmux server running")
@@ -159,6 +192,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "retry": _add_name,
     "kill": _add_name,
     "show": _add_show,
+    "replay": _add_replay,
     "demo": _add_demo,
     "engine": _add_engine,
     "revive": _add_place,

@@ -165,6 +165,12 @@ def _demo(options: argparse.Namespace) -> int:
     return demo.main(options)
 
 
+def _replay(options: argparse.Namespace) -> int:
+    from aiorch.replay import replay
+
+    return replay(options)
+
+
 def _engine(options: argparse.Namespace) -> int:
     from aiorch.engine import daemon
 
@@ -196,6 +202,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "new": _new,
     "agents": _agents,
     "doctor": _doctor,
+    "replay": _replay,
     "demo": _demo,
     "engine": _engine,
     "revive": _revive,

@@ -55,3 +55,13 @@ class ProfileError(AiorchError):
 
 class TranscriptError(AiorchError):
     """A file is no session file of an agent that we know."""
+
+
+class InstructionFileError(AiorchError):
+    """An agent's instruction file cannot be changed without a loss; nothing was written."""
+
+
+class ReplayError(AiorchError):
+    """A file that was given to `aiorch replay` cannot be read as what it should be."""
+
+    exit_code = 2

@@ -12,7 +12,7 @@ from aiorch.capture.grammar import MARKER, Broken, Complete, Partial, content_ke
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.lines import CUT_OFF
 from aiorch.capture.marker import Found, find_markers
-from aiorch.capture.plain import has_trace
+from aiorch.capture.plain import advanced, has_trace
 from aiorch.capture.screen import HISTORY_ROWS, Row, Screen
 
 SLICE = 2048
@@ -24,9 +24,19 @@ Fixed places in the stream, not the ends of reads: the result doesn't depend on 
 # Replaced bytes, and emoji whose parts terminals and programs count differently.
 _UNSURE = re.compile("[\ufffd\ufe0f\u200d\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 
+SCAN_BYTES = 1024
+"""Output that has to come, on average, for one look at the end of a frame: keeps hostile output cheap."""
+
 MAX_REMEMBERED = 65536
 _ERROR_HEAD = 48
 BEFORE_START = "before start"
+_TAIL = 16
+_BURST = 16
+# What programs send before they draw anew, or when a frame is done: a change of screen, the cursor hidden or
+# shown, an update begun or ended, the cursor sent home, an erased screen, lines erased upwards, a reset.
+_FRAME = re.compile(
+    rb"\x1b(?:\[(?:\?(?:1049|1047|47|2026|25)[hl]|H|[0-3]?J)|c)|(?<!\x1b\[1A)\x1b\[2K\x1b\[1A"
+)
 
 
 class ScreenReader:
@@ -45,9 +55,11 @@ class ScreenReader:
         self._offset = 0
         self._tail = b""
         self._position = ""
+        self._credit = (_BURST * SCAN_BYTES, 0)
         self._hot = False
         self._suspect = 0
         self._unsettled = False
+        self._changed = False
         self._resized = False
         self._torn = False
         self._next_row = 0
@@ -64,23 +76,54 @@ class ScreenReader:
 
     def feed(self, data: bytes, position: str) -> list[Sighting]:
         """Take bytes that begin at `position`."""
-        self._position = position
-        if not (self._hot or self._suspect or has_trace(self._tail + data)):
-            self._advance(data)
-            return []
         sightings: list[Sighting] = []
+        if not (self._hot or self._suspect or has_trace(self._tail[-2:] + data)):
+            self._advance(data)
+            self._position = advanced(position, len(data))
+            return sightings
         at = 0
         while at < len(data):
             piece = data[at : at + SLICE - self._offset % SLICE]
+            sightings.extend(self._feed_slice(piece, advanced(position, at)))
             at += len(piece)
-            if has_trace(self._tail + piece):
-                # The rest of the marker may lie behind the end of the slice.
-                self._suspect = 2
-            self._advance(piece)
+            self._position = advanced(position, at)
             if self._offset % SLICE == 0 and (self._hot or self._suspect):
                 self._suspect = max(0, self._suspect - 1)
-                sightings.extend(self._scan(settled=False))
+                sightings.extend(self._scan())
         return sightings
+
+    def _feed_slice(self, piece: bytes, position: str) -> list[Sighting]:
+        """Take bytes of one slice, with a look at the screen where a frame ends."""
+        sightings: list[Sighting] = []
+        before, done = len(self._tail), 0
+        for edge in _FRAME.finditer(self._tail + piece):
+            end = edge.end() - before
+            if end <= 0:
+                continue
+            # Nothing is drawn by the beginning of a sequence, if it came earlier.
+            start = max(done, edge.start() - before)
+            self._take(piece[done:start])
+            done = start
+            if self._changed and (self._hot or self._suspect) and self._may_look(end - start):
+                self._position = advanced(position, end)
+                self._screen.flush()
+                sightings.extend(self._scan(framed=True))
+        self._take(piece[done:])
+        return sightings
+
+    def _may_look(self, ahead: int) -> bool:
+        """Say whether enough has come for another look; `ahead` more bytes are known."""
+        credit, since = self._credit
+        now = self._offset + ahead
+        credit = min(_BURST * SCAN_BYTES, credit + now - since)
+        self._credit = (credit - SCAN_BYTES if credit >= SCAN_BYTES else credit, now)
+        return credit >= SCAN_BYTES
+
+    def _take(self, part: bytes) -> None:
+        if part and has_trace(self._tail[-2:] + part):
+            # The rest of the marker may lie behind the end of the slice.
+            self._suspect = 2
+        self._advance(part)
 
     def settle(self) -> list[Sighting]:
         """Look at the screen while no output comes."""
@@ -142,9 +185,9 @@ class ScreenReader:
         if self._torn and b"\x1b[2J" in data:
             self._torn = False
         if self._screen.feed(data):
-            self._unsettled = True
+            self._unsettled = self._changed = True
         self._offset += len(data)
-        self._tail = (self._tail + data[-2:])[-2:]
+        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
 
     def _find(self) -> list[Found]:
         """Return the markers of the rows that are new since the last scan, or still visible."""
@@ -163,7 +206,9 @@ class ScreenReader:
         self._hot = bool(waiting) or _has_marker(rows, visible)
         return [_off(hit, visible) for hit in found]
 
-    def _scan(self, settled: bool) -> list[Sighting]:
+    def _scan(self, *, settled: bool = False, framed: bool = False) -> list[Sighting]:
+        """Look at the screen: of a pane that is quiet, at the end of a frame, or anywhere."""
+        self._changed = False
         sightings: list[Sighting] = []
         current: set[str] = set()
         doubts: set[str] = set()
@@ -172,7 +217,7 @@ class ScreenReader:
             if key is None or key in self._seen or (self._resized and not hit.explained):
                 continue
             good = isinstance(hit.verdict, Complete) and not hit.refusal
-            if good and (settled or hit.closed or key in self._last):
+            if good and (settled or framed or hit.closed or key in self._last):
                 sightings.append(self._accept(hit, key))
             elif good:
                 current.add(key)

@@ -8,7 +8,7 @@ from aiorch.capture.addressing import AddressingDetector, leaves_alternate
 from aiorch.capture.directive import Rejected, Sighting
 from aiorch.capture.frames import ScreenReader
 from aiorch.capture.gutter import Gutter
-from aiorch.capture.plain import PlainReader
+from aiorch.capture.plain import PlainReader, advanced
 
 SETTLE_SECONDS = 0.004
 """Silence after which a screen counts as drawn.
@@ -78,7 +78,7 @@ class PaneReader:
                 taken = self._feed_lines(data, position, sightings)
             data = data[taken:]
             self._total += taken
-            position = _advance(position, taken)
+            position = advanced(position, taken)
         return sightings
 
     def settle(self) -> list[Sighting]:
@@ -148,8 +148,3 @@ class PaneReader:
             self._detector = AddressingDetector()
             self._plain = PlainReader()
         return len(part)
-
-
-def _advance(position: str, taken: int) -> str:
-    segment, _, offset = position.rpartition(":")
-    return f"{segment}:{int(offset) + taken}" if offset.isdigit() else position

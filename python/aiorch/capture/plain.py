@@ -24,6 +24,12 @@ def has_trace(data: bytes) -> bool:
     return any(trace in data for trace in TRACES)
 
 
+def advanced(position: str, by: int) -> str:
+    """Return the position `segment:offset` that is `by` bytes further on; without an offset, the same."""
+    segment, _, offset = position.rpartition(":")
+    return f"{segment}:{int(offset) + by}" if offset.isdigit() else position
+
+
 class Positions:
     """Translates offsets in the fed stream to the positions that the engine gave, `segment:offset`."""
 

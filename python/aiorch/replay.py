@@ -1,0 +1,192 @@
+"""`aiorch replay`: the directives that a pane's recorded log, and an agent's own files, would have given."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from aiorch import paths
+from aiorch.capture.directive import Directive, Rejected, Sighting, Source
+from aiorch.capture.grammar import MARKER, Complete, content_key, judge, object_start
+from aiorch.capture.gutter import Gutter
+from aiorch.capture.pane import PaneReader
+from aiorch.capture.played import Resize, play
+from aiorch.errors import ReplayError, TranscriptError, UsageError
+from aiorch.ui.report import printable
+from aiorch.workers.profile import load_profiles
+
+BLOCK = 65536
+MAX_RESIZES_BYTES = 16 << 20
+MAX_SIZE = 10000
+"""Columns or rows that tmux 3.3a gives a window at most."""
+NOT_IN_FILE = "not in the session file"
+# A pane of a program that is no agent, as recordings name it.
+_NO_AGENT = "plain"
+_OFFSET = re.compile(r":(\d+)[^:]*\Z")
+
+Found = tuple[Sighting, str]
+"""What was seen, and why it is not taken (empty: it is)."""
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Print what the engine would take, one line each, and return the exit code.
+
+    Raises ReplayError when a file cannot be read, UsageError for an unknown agent or a wrong size.
+    """
+    try:
+        _print_all(options)
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what is buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _print_all(options: argparse.Namespace) -> None:
+    for sighting, reason in _found(options):
+        if reason and not options.all:
+            continue
+        form = record(sighting, reason)
+        text = json.dumps(form) if options.json else printable(_sentence(form, sighting.received_as))
+        print(text, flush=True)  # noqa: T201 - the command's output
+
+
+def record(sighting: Sighting, reason: str = "") -> dict[str, object]:
+    """Return the JSON form of what was seen; `reason` says why a directive is not taken.
+
+    `offset` is that in the log, or in the session file for what comes from one. `received_as` is given
+    for what is ignored, whose payload may be null.
+    """
+    found: dict[str, object] = {"payload": _payload(sighting), "source": str(sighting.source)}
+    if isinstance(sighting, Directive):
+        found["provenance"] = sighting.provenance
+    match = _OFFSET.search(sighting.position)
+    found["offset"] = int(match[1]) if match else None
+    if sighting.source in (Source.SCREEN, Source.PLAIN):
+        found["unverified"] = True
+    if isinstance(sighting, Directive) and sighting.altered:
+        found["altered"] = True
+    ignored = sighting.reason if isinstance(sighting, Rejected) else reason
+    if ignored:
+        found |= {"ignored": ignored, "received_as": sighting.received_as}
+    return found
+
+
+def read_resizes(path: Path) -> list[Resize]:
+    """Return the sizes in a JSON list of `{"offset", "cols", "rows"}`; raises ReplayError."""
+    try:
+        with path.open("rb") as file:
+            value = json.loads(file.read(MAX_RESIZES_BYTES))
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    except (ValueError, RecursionError) as error:
+        raise ReplayError(f"{path} holds no JSON: {error}") from error
+    return [_size(path, entry) for entry in (value if isinstance(value, list) else [value])]
+
+
+def _size(path: Path, entry: object) -> Resize:
+    values = [entry.get(name) for name in ("offset", "cols", "rows")] if isinstance(entry, dict) else []
+    numbers = [value for value in values if type(value) is int and value >= 0]
+    if len(numbers) != 3 or not all(0 < size <= MAX_SIZE for size in numbers[1:]):
+        raise ReplayError(f'{path} must be a list of {{"offset": N, "cols": N, "rows": N}}')
+    return Resize(*numbers)
+
+
+def _found(options: argparse.Namespace) -> Iterator[Found]:
+    resizes = read_resizes(options.resizes) if options.resizes else []
+    if not (0 < options.cols <= MAX_SIZE and 0 < options.rows <= MAX_SIZE):
+        raise UsageError(f"--cols and --rows go from 1 to {MAX_SIZE}")
+    reader = PaneReader(options.cols, options.rows, _gutter(options.agent))
+    said = _said(options.session_files, options.agent)
+    seen = play(reader, _blocks(options.log), resizes)
+    if said is None:
+        yield from ((sighting, _reason(sighting)) for sighting in seen)
+    else:
+        yield from _fused(said, seen)
+    if reader.losses:
+        times = f"{reader.losses} time{'s' * (reader.losses > 1)}"
+        note = f"aiorch: the terminal emulator failed {times}; what the screen showed then is lost"
+        print(note, file=sys.stderr)  # noqa: T201 - beside the output
+
+
+def _fused(said: Sequence[Sighting], seen: Iterator[Sighting]) -> Iterator[Found]:
+    """Yield what the session files hold, then what only the screen showed, which doesn't count."""
+    contents = set()
+    for sighting in said:
+        yield sighting, _reason(sighting)
+        if isinstance(sighting, Directive):
+            contents.add(content_key(sighting.payload))
+    for sighting in seen:
+        if isinstance(sighting, Directive) and content_key(sighting.payload) in contents:
+            continue
+        yield sighting, _reason(sighting) or NOT_IN_FILE
+
+
+def _said(files: Sequence[Path], agent: str | None) -> list[Sighting] | None:
+    """Return what the agent's own files hold, each once; None when they hold no text of the assistant's."""
+    if not files:
+        return None
+    from aiorch.capture.transcript.follow import guess_format, open_transcript
+    from aiorch.capture.transcript.said import sightings
+
+    found: dict[str, Sighting] = {}
+    spoke = False
+    for path in files:
+        try:
+            for said in open_transcript(guess_format(path, agent), path).read():
+                spoke = True
+                found.update(
+                    (sighting.key, sighting) for sighting in sightings(said) if sighting.key not in found
+                )
+        except TranscriptError as error:
+            raise ReplayError(str(error)) from error
+        except OSError as error:
+            raise _unreadable(path, error) from error
+    return list(found.values()) if spoke else None
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _gutter(agent: str | None) -> Gutter | None:
+    if agent is None or agent == _NO_AGENT:
+        return None
+    profiles = load_profiles(paths.config_dir() / "profiles")
+    if agent not in profiles:
+        known = ", ".join([*profiles, _NO_AGENT])
+        raise UsageError(f"--agent {printable(agent)} is unknown; known: {known}")
+    screen = profiles[agent].screen
+    return Gutter.from_mapping(screen) if screen else None
+
+
+def _unreadable(path: Path, error: OSError) -> ReplayError:
+    return ReplayError(f"{path} cannot be read: {error.strerror or error}")
+
+
+def _reason(sighting: Sighting) -> str:
+    return sighting.reason if isinstance(sighting, Rejected) else ""
+
+
+def _payload(sighting: Sighting) -> object:
+    if isinstance(sighting, Directive):
+        return sighting.payload
+    start = object_start(sighting.received_as, len(MARKER))
+    verdict = judge(sighting.received_as, start) if start >= 0 else None
+    return verdict.payload if isinstance(verdict, Complete) else None
+
+
+def _sentence(form: Mapping[str, object], received_as: str) -> str:
+    marks = ", ".join([str(form["source"]), *(word for word in ("unverified", "altered") if word in form)])
+    if "ignored" in form:
+        return f"[IGNORED]  at {form['offset']} ({marks}): {form['ignored']}: {received_as}"
+    return f"[RECEIVED] at {form['offset']} ({marks}): {json.dumps(form['payload'], ensure_ascii=False)}"
