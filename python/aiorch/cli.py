@@ -18,6 +18,7 @@ OVERVIEW = """aiorch: a lead AI agent delegates, workers appear in panes beside 
   aiorch status              the workers and their results
   aiorch stop                stop the run, the window is put back
   aiorch demo                see it work, with no key and no model
+  aiorch init                teach your agents how to delegate
   aiorch doctor              what is there, what is missing, what may do what
   aiorch uninstall           take everything out again
 
@@ -67,6 +68,7 @@ _COMMANDS = (
     ("show", "show a directive as it was received", "aiorch show 3"),
     ("log", "print the event log", "aiorch log"),
     ("agents", "list the agents and worker types, and which are installed", "aiorch agents"),
+    ("init", "teach the agents of this project how to delegate", "aiorch init --agent claude --dry-run"),
     ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
     ("tidy", "close the panes of finished workers", "aiorch tidy"),
     ("stop", "stop all workers and put the window back", "aiorch stop"),
@@ -117,6 +119,19 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="of the worker")
+
+
+def _add_init(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--agent",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help="the agents to teach (default: those that are installed; with --remove: all)",
+    )
+    parser.add_argument("--remove", action="store_true", help="take the section out again")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
+    _add_json(parser)
 
 
 def _add_engine(parser: argparse.ArgumentParser) -> None:
@@ -192,6 +207,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "retry": _add_name,
     "kill": _add_name,
     "show": _add_show,
+    "init": _add_init,
     "replay": _add_replay,
     "demo": _add_demo,
     "engine": _add_engine,

@@ -153,6 +153,12 @@ def _agents(options: argparse.Namespace) -> int:
     return 0
 
 
+def _init(options: argparse.Namespace) -> int:
+    from aiorch.teach import command
+
+    return command.init(options)
+
+
 def _doctor(options: argparse.Namespace) -> int:
     from aiorch import doctor
 
@@ -201,6 +207,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "monitor": _monitor,
     "new": _new,
     "agents": _agents,
+    "init": _init,
     "doctor": _doctor,
     "replay": _replay,
     "demo": _demo,

@@ -14,6 +14,7 @@ from aiorch.capture.gutter import Gutter
 from aiorch.config import PERMISSIONS, TASK_VIA, Config, UserType
 from aiorch.errors import AgentMissingError, ConfigError, ProfileError
 from aiorch.plan.rules import SHELL
+from aiorch.teach.lesson import Teaching, read_teaching
 from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.workers.executable import find_executable
 
@@ -64,7 +65,7 @@ class AgentProfile:
 
     `program` is the path that was found for it, empty before `find_agent` or `resolve_type`. `raw` programs
     get the task as it is. `offered` agents may be chosen without being named. `tested` is the version
-    whose behaviour the profile was written from.
+    whose behaviour the profile was written from. `teach` is None for what reads no instructions.
     """
 
     name: str
@@ -77,6 +78,7 @@ class AgentProfile:
     lead: tuple[str, ...] = ("{agent}",)
     env: Mapping[str, str] = field(default_factory=dict)
     screen: Mapping[str, Any] = field(default_factory=dict)
+    teach: Teaching | None = None
     raw: bool = False
     offered: bool = True
     rank: int = 100
@@ -326,6 +328,7 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         lead=_here(reader.words("lead", ("{agent}",))),
         env=_env(reader.sub("env")),
         screen=screen,
+        teach=read_teaching(reader.sub("teach")),
         raw=reader.flag("raw"),
         offered=reader.flag("offered", True),
         rank=reader.whole("rank", 100, 0, 1000),

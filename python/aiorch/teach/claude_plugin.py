@@ -1,0 +1,61 @@
+"""The plugin directory that `aiorch up` hands to Claude Code; its files are kept beside this module.
+
+`python -m aiorch.teach.claude_plugin` writes them anew after a change of the lesson.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from aiorch import __version__
+from aiorch.teach.lesson import LINE, lesson
+
+FOLDER = Path(__file__).with_name("claude-plugin")
+
+# A process of its own for every start, clearing and compacting of a conversation: so `cat`, and no Python.
+_HOOK = 'cat "${CLAUDE_PLUGIN_ROOT}/hooks/session-start.json"'
+_DESCRIPTION = (
+    "How to delegate work to worker agents in tmux panes beside you (aiorch). Use it when work splits into"
+    " independent parts, or when the user speaks of workers, delegating or working in parallel."
+)
+_BRIEF = (
+    "You are the lead agent of an aiorch session: you can hand work to worker agents, which appear in tmux"
+    ' panes beside you. To delegate, print one line of the form "[ORCHESTRATE] {...}" as plain text: the'
+    ' marker first, then one JSON object with "task" (what is to be done) and "id" (a new one each time).'
+    " Never print such a line as an example: each one is carried out. Before you delegate for the first time,"
+    " load the skill aiorch:delegate: it says when to delegate, how to plan the workers yourself, and how to"
+    " see their results."
+)
+
+
+def files() -> dict[str, str]:
+    """Return the text of every file of the plugin directory, by its path in it."""
+    manifest = {
+        "name": "aiorch",
+        "version": __version__,
+        "description": "Delegate work to worker agents in tmux panes.",
+        "author": {"name": "aiorch"},
+    }
+    hook = {"type": "command", "command": _HOOK, "timeout": 5}
+    context = {"hookEventName": "SessionStart", "additionalContext": _BRIEF}
+    return {
+        ".claude-plugin/plugin.json": _json(manifest),
+        "hooks/hooks.json": _json({"hooks": {"SessionStart": [{"hooks": [hook]}]}}),
+        "hooks/session-start.json": _json({"hookSpecificOutput": context}),
+        "skills/delegate/SKILL.md": (
+            f"---\nname: delegate\ndescription: {json.dumps(_DESCRIPTION)}\n---\n\n"
+            f"# Delegating to worker agents\n\n{lesson(LINE)}"
+        ),
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    for name, text in files().items():
+        path = FOLDER / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
