@@ -150,16 +150,19 @@ def _read(path: Path) -> bytes | None:
     try:
         # O_NONBLOCK: opening a FIFO must not wait for a writer.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InstructionFileError("it is not a regular file")
+            with os.fdopen(descriptor, "rb", closefd=False) as stream:
+                content = stream.read(MAX_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         if not path.parent.is_dir():
             raise InstructionFileError("its folder is not there") from None
         return None
     except OSError as error:
         raise InstructionFileError(f"it cannot be read: {error.strerror}") from error
-    with os.fdopen(descriptor, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InstructionFileError("it is not a regular file")
-        content = stream.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise InstructionFileError(f"it is larger than {MAX_BYTES >> 20} MiB")
     return content
