@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from aiorch.capture.transcript.aider import AiderFile
+from aiorch.capture.transcript.claude import Claude
+from aiorch.capture.transcript.codex import Codex
+from aiorch.capture.transcript.copilot import Copilot
+from aiorch.capture.transcript.gemini import Gemini
+from aiorch.capture.transcript.opencode import OpenCodeDatabase
+from aiorch.capture.transcript.qwen import Qwen
+from aiorch.capture.transcript.records import Format, Record, RecordFile, parse
 from aiorch.capture.transcript.said import Said
 from aiorch.errors import TranscriptError
 
 FORMATS: tuple[str, ...] = ("claude", "codex", "gemini", "opencode", "qwen", "copilot", "aider")
+
+_RECORDS: dict[str, Callable[[], Format]] = {
+    "claude": Claude,
+    "codex": Codex,
+    "gemini": Gemini,
+    "qwen": Qwen,
+    "copilot": Copilot,
+}
+_HEAD = 1 << 20
+_LINES = 50
 
 
 class Transcript(Protocol):
@@ -19,9 +38,12 @@ class Transcript(Protocol):
     def read(self) -> list[Said]:
         """Return the finished texts with a marker in them since the last read.
 
-        Never raises for the state of the file; costs one stat when nothing changed. A text can come
-        again with the same `message` when the agent wrote it again.
+        Never raises for the state of the file; costs a stat when nothing changed. A text comes again,
+        with the same `message`, when the agent wrote it again or the file was replaced.
         """
+
+    def finish(self) -> list[Said]:
+        """Return what `read` does, and what only a file that grows no more makes certain (a replay)."""
 
     @property
     def watched(self) -> tuple[Path, ...]:
@@ -39,14 +61,51 @@ def open_transcript(format: str, path: Path, cursor: object = None, *, directory
     database) is then read for the sessions of that directory only. A cursor that does not fit is as
     none. Raises TranscriptError for an unknown format.
     """
-    raise TranscriptError(f"no reader for session files of {format}")
+    if format == "aider":
+        return AiderFile(path, cursor)
+    if format == "opencode":
+        return OpenCodeDatabase(path, cursor, directory)
+    if format not in _RECORDS:
+        raise TranscriptError(f"no reader for session files of {format}; known: {', '.join(FORMATS)}")
+    return RecordFile(path, _RECORDS[format](), cursor)
 
 
 def guess_format(path: Path, agent: str | None = None) -> str:
     """Return the format of a session file: the agent's name decides, else the content.
 
-    Raises TranscriptError when neither says.
+    Raises TranscriptError when neither says, or the file cannot be read.
     """
     if agent in FORMATS:
         return str(agent)
-    raise TranscriptError(f"{path.name} is no session file of an agent that is known")
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD)
+    except OSError as error:
+        raise TranscriptError(f"cannot read {path}: {error.strerror}") from error
+    if head.startswith(b"SQLite format 3\0"):
+        return "opencode"
+    if b"# aider chat started at " in head:
+        return "aider"
+    for line in head.split(b"\n", _LINES)[:_LINES]:
+        record = parse(line)
+        format = _format_of(record) if record else ""
+        if format:
+            return format
+    raise TranscriptError(f"{path.name} is no session file of an agent that is known: {', '.join(FORMATS)}")
+
+
+def _format_of(record: Record) -> str:
+    """Return the format whose records look like this one, or ''."""
+    kind = record.get("type")
+    if "projectHash" in record or kind == "gemini":
+        return "gemini"
+    if isinstance(record.get("payload"), dict) and "timestamp" in record:
+        return "codex"
+    if isinstance(kind, str) and "." in kind and isinstance(record.get("data"), dict):
+        return "copilot"
+    if "sessionId" not in record or "uuid" not in record:
+        return ""
+    message = record.get("message")
+    # Qwen's records are Claude's but for the content of messages.
+    qwen = "provenance" in record or (isinstance(message, dict) and "parts" in message)
+    return "qwen" if qwen else "claude"

@@ -1,0 +1,144 @@
+"""Aider's history: `.aider.chat.history.md` in the project, Markdown that several runs append to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from aiorch.capture.grammar import MARKER
+from aiorch.capture.transcript.line_file import MAX_LINE, LineFile
+from aiorch.capture.transcript.said import Said
+
+_CHAT = "# aider chat started at "
+_USER = "#### "
+_OWN = "> "
+# Aider ends what it and the user say with a Markdown line break; the assistant's quotes have none.
+_BREAK = "  "
+
+
+class History:
+    """Lines of the history → the assistant's answers (pure).
+
+    Seen with 0.86.2. An answer is written at once when it is complete, with a blank line before and
+    after it, and something of Aider's own (the count of tokens) follows immediately: only that ends
+    it, so that no half of it is taken. A message of Aider's own with several lines bears a mark only
+    on its first, so it goes on until a line with its line break.
+
+    When an answer does not fit the edit format (a fence without a file name is enough), Aider asks the
+    model again by itself, up to three times: all answers of one user turn bear one identity, and equal
+    directives among them are one. Two in the same answer stay two.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget everything: the file begins anew."""
+        self.chat = ""
+        self.turn = 0
+        self._answer: list[str] | None = None
+        self._size = 0
+        self._start = 0
+        self._open = False
+        self._blank = False
+
+    @property
+    def settled(self) -> bool:
+        """Say whether nothing is remembered but the chat and the turn."""
+        return self._answer is None and not self._open and not self._blank
+
+    def take(self, text: str, offset: int) -> Iterator[Said]:
+        """Take one line, and yield the answer that it ends."""
+        if self._is_mark(text):
+            yield from self.finish()
+            self._mark(text)
+        elif self._answer is not None:
+            self._add(text)
+        elif self._open:
+            self._open = not text.endswith(_BREAK)
+        elif not text:
+            self._blank = True
+        elif self._blank:
+            self._answer, self._size, self._start = [], 0, offset
+            self._add(text)
+
+    def finish(self) -> Iterator[Said]:
+        """Yield the answer that is under way, as far as it came."""
+        answer, self._answer, self._blank = self._answer, None, False
+        text = "\n".join(answer or [])
+        if MARKER in text:
+            identity = f"aider/{self.chat}/{self.turn}"
+            yield Said(text, identity, self.chat, f"{self._name}:{self._start}", asked_again=True)
+
+    def _is_mark(self, text: str) -> bool:
+        if text.startswith(_CHAT):
+            return True
+        if self._answer is not None:
+            return text.startswith((_USER, _OWN)) and text.endswith(_BREAK)
+        return text.startswith((_USER, _OWN))
+
+    def _mark(self, text: str) -> None:
+        self._open = not text.endswith(_BREAK) and not text.startswith(_CHAT)
+        if text.startswith(_CHAT):
+            self.chat, self.turn = text.removeprefix(_CHAT).strip(), 0
+        elif text.startswith(_USER):
+            self.turn += 1
+
+    def _add(self, text: str) -> None:
+        self._size += len(text) + 1
+        if self._answer is not None and self._size <= MAX_LINE:
+            self._answer.append(text)
+
+
+class AiderFile:
+    """Follows the history of one project."""
+
+    def __init__(self, path: Path, cursor: object = None) -> None:
+        self.path = path
+        known = cursor if isinstance(cursor, Mapping) else {}
+        self._file = LineFile(path, known.get("file"))
+        self._restarts = 0
+        self._history = History(path.name)
+        if self._file.offset:
+            self._history.chat = str(known.get("chat", ""))
+            turn = known.get("turn")
+            self._history.turn = turn if isinstance(turn, int) else 0
+        self._cursor = self._here()
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """Return the file itself."""
+        return (self.path,)
+
+    @property
+    def cursor(self) -> object:
+        """Return the place behind the last line that left nothing undecided."""
+        return self._cursor
+
+    def read(self) -> list[Said]:
+        """Return the answers with a marker that were ended since the last read."""
+        found: list[Said] = []
+        for line in self._file.read():
+            if self._file.restarts != self._restarts:
+                self._restarts = self._file.restarts
+                self._history.restart()
+            found.extend(self._history.take(_text(line.data), line.offset))
+            if self._history.settled:
+                self._cursor = self._here()
+        return found
+
+    def finish(self) -> list[Said]:
+        """Return what `read` does, and the last answer although nothing ended it."""
+        found = self.read()
+        rest = self._file.rest()
+        if rest:
+            found.extend(self._history.take(_text(rest.data), rest.offset))
+        return [*found, *self._history.finish()]
+
+    def _here(self) -> object:
+        return {"file": self._file.cursor, "chat": self._history.chat, "turn": self._history.turn}
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "replace").removesuffix("\r")

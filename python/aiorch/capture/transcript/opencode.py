@@ -1,0 +1,150 @@
+"""OpenCode's sessions: one SQLite database for all projects, `~/.local/share/opencode/opencode.db`."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from aiorch.capture.grammar import MARKER
+from aiorch.capture.transcript.database import Database
+from aiorch.capture.transcript.records import Record, parse, part, word
+from aiorch.capture.transcript.said import Said
+
+_MAX_PENDING = 64
+_COLUMNS = "SELECT part.rowid, part.id, part.message_id, part.session_id, part.data FROM part"
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """How far the parts were read: the last row, its id, and the ids of texts that still stream."""
+
+    row: int = 0
+    id: str = ""
+    pending: tuple[str, ...] = ()
+
+    @staticmethod
+    def from_cursor(cursor: object) -> _Place:
+        known = cursor if isinstance(cursor, Mapping) else {}
+        row, name, pending = known.get("row"), known.get("id"), known.get("pending")
+        if not isinstance(row, int) or not isinstance(name, str) or not isinstance(pending, list):
+            return _Place()
+        return _Place(row, name, tuple(one for one in pending if isinstance(one, str)))
+
+
+@dataclass(slots=True)
+class _Read:
+    """What one look at the database gave."""
+
+    place: _Place
+    found: list[Said] = field(default_factory=list)
+
+
+class OpenCodeDatabase:
+    """Follows the main sessions of one directory, or of all when none is named.
+
+    Seen with 1.18.33: a part is inserted empty while its text streams, and gets an end time when it is
+    finished; an aborted one is finished when its message is. A fork copies messages under new ids, but
+    their times stay: a text is known by its start in milliseconds and its content. Only new rows, and
+    those that still stream, are read; after a deletion (undo) all are read once more.
+    """
+
+    def __init__(self, path: Path, cursor: object = None, directory: str = "") -> None:
+        self.path = path
+        self._database = Database(path)
+        self._directory = directory
+        self._place = _Place.from_cursor(cursor)
+
+    @property
+    def watched(self) -> tuple[Path, ...]:
+        """Return the database and its write-ahead log."""
+        return self._database.files
+
+    @property
+    def cursor(self) -> object:
+        """Return the last row that was read and the texts that still stream."""
+        return {"row": self._place.row, "id": self._place.id, "pending": list(self._place.pending)}
+
+    def read(self) -> list[Said]:
+        """Return the texts with a marker that were finished since the last read."""
+        if not self._database.changed():
+            return []
+        try:
+            with self._database.reading() as connection:
+                read = self._look(connection)
+        except (sqlite3.Error, OSError):
+            return []
+        self._place = read.place
+        return read.found
+
+    def finish(self) -> list[Said]:
+        """Return what `read` does: a text that still streams is never finished by itself."""
+        return self.read()
+
+    def _look(self, connection: sqlite3.Connection) -> _Read:
+        place = self._place
+        last = connection.execute("SELECT id FROM part WHERE rowid = ?", (place.row,)).fetchone()
+        if place.row and (last is None or last[0] != place.id):
+            place = _Place()
+        read = _Read(replace(place, pending=()))
+        for name in place.pending:
+            for row in connection.execute(f"{_COLUMNS} WHERE part.id = ?", (name,)):
+                self._take(connection, row, read)
+        for row in self._new(connection, place.row):
+            read.place = replace(read.place, row=row[0], id=row[1])
+            self._take(connection, row, read)
+        return read
+
+    def _new(self, connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, str, str, str, str]]:
+        if after or not self._directory:
+            # By row: an index on the session would cost a look-up for each session there is.
+            yield from connection.execute(f"{_COLUMNS} NOT INDEXED WHERE rowid > ? ORDER BY rowid", (after,))
+            return
+        sessions = "SELECT id FROM session WHERE directory = ?"
+        query = f"{_COLUMNS} WHERE session_id IN ({sessions}) ORDER BY part.rowid"
+        yield from connection.execute(query, (self._directory,))
+
+    def _take(self, connection: sqlite3.Connection, row: tuple[int, str, str, str, str], read: _Read) -> None:
+        number, name, message_id, session, data = row
+        if '"text"' not in data or not self._is_ours(connection, session):
+            return
+        record = parse(data.encode("utf-8", "replace"))
+        if record is None or record.get("type") != "text" or record.get("synthetic") or record.get("ignored"):
+            return
+        answer = connection.execute("SELECT data FROM message WHERE id = ?", (message_id,)).fetchone()
+        message = parse(answer[0].encode("utf-8", "replace")) if answer else None
+        if message is None or not _is_answer(message):
+            return
+        if not _is_finished(record, message):
+            read.place = replace(read.place, pending=(*read.place.pending, name)[-_MAX_PENDING:])
+            return
+        text = word(record, "text")
+        if MARKER in text:
+            identity = _identity(record, message, text)
+            read.found.append(Said(text, identity, session, f"{self.path.name}:{number}"))
+
+    def _is_ours(self, connection: sqlite3.Connection, session: str) -> bool:
+        query = "SELECT parent_id, directory FROM session WHERE id = ?"
+        facts = connection.execute(query, (session,)).fetchone()
+        return facts is not None and facts[0] is None and self._directory in ("", facts[1])
+
+
+def _is_answer(message: Record) -> bool:
+    """Say whether the message is the assistant's own, and no summary of the conversation."""
+    return (
+        message.get("role") == "assistant"
+        and not message.get("summary")
+        and "compaction" not in (message.get("mode"), message.get("agent"))
+    )
+
+
+def _is_finished(record: Record, message: Record) -> bool:
+    return bool(part(record, "time").get("end") or part(message, "time").get("completed"))
+
+
+def _identity(record: Record, message: Record, text: str) -> str:
+    start = part(record, "time").get("start") or part(message, "time").get("created")
+    digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+    return f"opencode/{start}/{digest}"
