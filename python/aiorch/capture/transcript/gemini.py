@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiorch.capture.transcript.records import Record, part, texts, word
+from aiorch.capture.transcript.records import Record, texts, word
 from aiorch.capture.transcript.said import Said
 
 
