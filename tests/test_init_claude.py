@@ -1,0 +1,96 @@
+"""Real Claude Code, started by `aiorch up`, is taught to delegate: slow to install, so marked `registry`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aiorch.teach import claude_plugin
+from aiorch.teach.lesson import LINE, lesson
+from conftest import LabMaker
+from support.lab import Lab, until
+from support.mock_claude import ClaudeUnavailableError, MockClaude, claude_env, install_claude, prepare_home
+
+SESSION = "ai-orchestrator:"
+
+pytestmark = pytest.mark.registry
+
+
+class ListeningMock(MockClaude):
+    """Keeps every request of the conversation whole."""
+
+    def __init__(self, reply: str) -> None:
+        super().__init__(reply)
+        self.requests: list[str] = []
+
+    def answer(self, request: dict[str, Any]) -> str:
+        if request.get("tools"):
+            self.requests.append(json.dumps([request.get("system"), request.get("messages")]))
+        return super().answer(request)
+
+    def heard(self, text: str) -> bool:
+        """Return whether a text, as it is in a JSON string, was in a request."""
+        return any(json.dumps(text)[1:-1] in request for request in self.requests)
+
+
+@pytest.fixture(scope="module")
+def claude() -> Path:
+    cache = os.environ.get("AIORCH_TEST_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        return install_claude(Path(cache) / "aiorch-tests")
+    except ClaudeUnavailableError as error:
+        pytest.skip(f"REAL CLAUDE CODE NOT TESTED: {error}")
+
+
+def screen(lab: Lab) -> str:
+    return lab.tmux("capture-pane", "-p", "-t", "%1")
+
+
+def say(lab: Lab, text: str) -> None:
+    """Type a prompt as a person does, and send it when the box shows it."""
+    lab.tmux("send-keys", "-t", "%1", "-l", text)
+    until(lambda: text in screen(lab), "the typed prompt")
+    lab.tmux("send-keys", "-t", "%1", "Enter")
+
+
+def plugin_files() -> dict[str, str]:
+    folder = claude_plugin.FOLDER
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_up_teaches_claude_and_touches_no_setting(claude: Path, make_lab: LabMaker) -> None:
+    with ListeningMock("Understood.") as mock:
+        theirs = claude_env(Path("/"), mock.url)
+        lab = make_lab(env={name: theirs[name] for name in theirs if name not in ("HOME", "PATH")})
+        lab.put_program("claude", f'#!/bin/sh\nexec "{claude}" "$@"\n')
+        prepare_home(lab.home, lab.project)
+        settings = lab.home / ".claude/settings.json"
+        settings.parent.mkdir()
+        settings.write_text("{}\n")
+        lab.aiorch("up", "--agent", "claude", "--no-attach")
+        assert lab.tmux("list-panes", "-t", SESSION, "-F", "#{pane_id} #{@aiorch_role}").startswith(
+            "%1 primary"
+        )
+        until(lambda: re.search(r"^❯", screen(lab), re.MULTILINE), "the prompt", 60)
+        say(lab, "hello there")
+        until(lambda: "Understood." in screen(lab), "the answer", 30)
+        brief = json.loads(claude_plugin.files()["hooks/session-start.json"])
+        assert mock.heard(brief["hookSpecificOutput"]["additionalContext"])
+        assert mock.heard("aiorch:delegate: How to delegate work to worker agents")
+        assert not mock.heard(lesson(LINE)), "the lesson is only loaded when it is needed"
+        say(lab, "/aiorch:delegate")
+        until(lambda: mock.heard(lesson(LINE).strip()), "the skill's text", 30)
+        assert settings.read_text() == "{}\n"
+        # Claude Code counts by itself how often a plugin was used; nothing installs or enables ours.
+        state = json.loads((lab.home / ".claude.json").read_text())
+        assert "enabledPlugins" not in state
+        assert plugin_files() == claude_plugin.files()
+        log = lab.aiorch("--session", "ai-orchestrator", "log").stdout
+        assert "[ERROR]" not in log
+        assert "[IGNORED]" not in log
+        assert "[RECEIVED]" not in log
