@@ -44,9 +44,17 @@ class History:
         self._blank = False
 
     @property
-    def settled(self) -> bool:
-        """Say whether nothing is remembered but the chat and the turn."""
-        return self._answer is None and not self._open and not self._blank
+    def state(self) -> dict[str, object] | None:
+        """Return what is remembered between lines, JSON-able, or None while an answer is under way."""
+        if self._answer is not None:
+            return None
+        return {"chat": self.chat, "turn": self.turn, "open": self._open, "blank": self._blank}
+
+    def resume(self, state: Mapping[object, object]) -> None:
+        """Go on from a `state`."""
+        turn = state.get("turn")
+        self.chat, self.turn = str(state.get("chat", "")), turn if isinstance(turn, int) else 0
+        self._open, self._blank = bool(state.get("open")), bool(state.get("blank"))
 
     def take(self, text: str, offset: int) -> Iterator[Said]:
         """Take one line, and yield the answer that it ends."""
@@ -100,11 +108,10 @@ class AiderFile:
         self._file = LineFile(path, known.get("file"))
         self._restarts = 0
         self._history = History(path.name)
-        if self._file.offset:
-            self._history.chat = str(known.get("chat", ""))
-            turn = known.get("turn")
-            self._history.turn = turn if isinstance(turn, int) else 0
-        self._cursor = self._here()
+        state = known.get("state")
+        if self._file.offset and isinstance(state, Mapping):
+            self._history.resume(state)
+        self._cursor: object = {"file": self._file.cursor, "state": self._history.state}
 
     @property
     def watched(self) -> tuple[Path, ...]:
@@ -113,7 +120,7 @@ class AiderFile:
 
     @property
     def cursor(self) -> object:
-        """Return the place behind the last line that left nothing undecided."""
+        """Return the place where no answer was under way: a restart reads the present one again."""
         return self._cursor
 
     def read(self) -> list[Said]:
@@ -124,8 +131,9 @@ class AiderFile:
                 self._restarts = self._file.restarts
                 self._history.restart()
             found.extend(self._history.take(_text(line.data), line.offset))
-            if self._history.settled:
-                self._cursor = self._here()
+            state = self._history.state
+            if state is not None:
+                self._cursor = {"file": self._file.cursor, "state": state}
         return found
 
     def finish(self) -> list[Said]:
@@ -135,9 +143,6 @@ class AiderFile:
         if rest:
             found.extend(self._history.take(_text(rest.data), rest.offset))
         return [*found, *self._history.finish()]
-
-    def _here(self) -> object:
-        return {"file": self._file.cursor, "chat": self._history.chat, "turn": self._history.turn}
 
 
 def _text(data: bytes) -> str:
