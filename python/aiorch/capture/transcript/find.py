@@ -1,0 +1,63 @@
+"""Finding the session file that a running agent writes, with no set-up by the user.
+
+What names it decides: the agent's own register of processes, an open file, the command line. Else it
+is the one session of the agent's directory that was written since the agent began, as long as no other
+agent of its kind is there. All else is given as uncertain, and never chosen silently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from aiorch.capture.transcript.locate import files, lead
+from aiorch.capture.transcript.locate.aider import AiderStore
+from aiorch.capture.transcript.locate.codex import CodexStore
+from aiorch.capture.transcript.locate.copilot import CopilotStore
+from aiorch.capture.transcript.locate.found import Found, Store
+from aiorch.capture.transcript.locate.gemini import GeminiStore
+from aiorch.capture.transcript.locate.judge import judge
+from aiorch.capture.transcript.locate.opencode import OpenCodeStore
+from aiorch.capture.transcript.locate.projects import ClaudeStore, QwenStore
+
+__all__ = ["Found", "find", "places"]
+
+_STORES: Mapping[str, Store] = {
+    "aider": AiderStore(),
+    "claude": ClaudeStore(),
+    "codex": CodexStore(),
+    "copilot": CopilotStore(),
+    "gemini": GeminiStore(),
+    "opencode": OpenCodeStore(),
+    "qwen": QwenStore(),
+}
+
+
+def find(
+    format: str, pid: int, cwd: str, environment: Mapping[str, str], started: float | None = None
+) -> list[Found]:
+    """Return the session files that the agent `pid` writes, best first; empty when there is none (yet).
+
+    `environment` is that of the process, not ours; `started` in seconds since the epoch, by default what
+    the process table says. An agent whose home is another file system than ours (a container) has none.
+    Takes a few ms with hundreds of sessions: no session is read beyond its first and last lines.
+    """
+    store = _STORES.get(format)
+    agent = lead.read(format, pid, cwd, environment, started) if store else None
+    if store is None or agent is None or not lead.sees_the_same(pid, store.root(environment, agent.home)):
+        return []
+    named = store.named(agent)
+    return judge(agent, store) if named is None else named
+
+
+def places(format: str, pid: int, cwd: str, environment: Mapping[str, str]) -> list[Path]:
+    """Return the folders in which to watch for a new session file, each by itself and not what is below it.
+
+    For a folder that is not there yet it is the nearest one above: ask again when something appears in it.
+    """
+    store = _STORES.get(format)
+    agent = lead.read(format, pid, cwd, environment, None) if store else None
+    if store is None or agent is None:
+        return []
+    there = (files.nearest(folder) for folder in store.places(agent))
+    return list(dict.fromkeys(folder for folder in there if folder is not None))

@@ -1,0 +1,86 @@
+"""Which session is the agent's when nothing names it: by directory, by time, and by who else is there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiorch.capture.transcript.locate import lead as leads
+from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store
+from aiorch.capture.transcript.locate.lead import Lead
+
+# File times come from a coarser clock (4 to 10 ms) than process times, which are rounded down to 10 ms.
+GRAIN = 0.05
+# Another machine's clock, or the last words of an agent that was in the pane just before.
+NEAR = 2.0
+MAX_FOUND = 8
+MAX_OPENED = 40
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    seen: Seen
+    known: Known
+
+
+def judge(lead: Lead, store: Store) -> list[Found]:
+    """Return the sessions that may be the agent's, best first."""
+    seen = sorted(store.seen(lead), key=lambda one: one.written, reverse=True)
+    asked = store.asked_for(lead)
+    named = next((one for one in seen if asked and one.session == asked), None)
+    if lead.started is None:
+        return _unsure(lead, store, _fits(lead, store, seen), "it is not known when the agent began")
+    begun = lead.started - GRAIN
+    fits = _fits(lead, store, [one for one in seen if one.written >= begun])
+    if named is not None and (not fits or fits[0].seen.written <= named.written):
+        return [_asked(lead, store, named)]
+    if not fits:
+        near = [one for one in seen if begun - NEAR <= one.written < begun]
+        return _unsure(lead, store, _fits(lead, store, near), "it was written just before the agent began")
+    return _choose(lead, store, fits, named)
+
+
+def _choose(lead: Lead, store: Store, fits: list[_Fit], named: Seen | None) -> list[Found]:
+    """Choose among the sessions that were written since the agent began, newest first."""
+    directory = store.shared(lead) if fits[0].known.here else None
+    agents = leads.others(lead, store.root, directory)
+    if agents is None:
+        return _unsure(lead, store, fits, "it is not known who else is there")
+    claims = [next(filter(None, (store.claimed(lead, pid) for pid in agent)), "") for agent in agents]
+    fits = [fit for fit in fits if fit.seen.session not in claims]
+    if not fits:
+        return []
+    if not all(claims):
+        # What is newer than the one it was asked for may be the others'.
+        if named is not None:
+            return [_asked(lead, store, named)]
+        return _unsure(lead, store, fits, "another agent of its kind works there too")
+    if len(fits) == 1:
+        return [_found(lead, store, fits[0].seen, "the only one written since the agent began", certain=True)]
+    # One that is older than the agent was taken up and left again, or is that of an agent which has ended.
+    newest, *rest = fits
+    if not newest.known.older and all(fit.known.older for fit in rest):
+        return [_found(lead, store, newest.seen, "the only one begun since the agent began", certain=True)]
+    if newest.known.continues:
+        sure = _found(lead, store, newest.seen, "begun anew in the running agent", certain=True)
+        return [sure, *_unsure(lead, store, rest, "a newer one was begun in the running agent")]
+    return _unsure(lead, store, fits, "several were written since the agent began")
+
+
+def _fits(lead: Lead, store: Store, seen: list[Seen]) -> list[_Fit]:
+    """Return those that may be the agent's by what they say; those that name its directory alone, if any."""
+    opened = [_Fit(one, store.known(lead, one)) for one in seen[:MAX_OPENED]]
+    fits = [fit for fit in opened if fit.known.ours and fit.known.here is not False]
+    return [fit for fit in fits if fit.known.here] or fits
+
+
+def _asked(lead: Lead, store: Store, seen: Seen) -> Found:
+    return _found(lead, store, seen, "named on its command line", certain=True)
+
+
+def _unsure(lead: Lead, store: Store, fits: list[_Fit], reason: str) -> list[Found]:
+    how = f"may be it, but {reason}"
+    return [_found(lead, store, fit.seen, how, certain=False) for fit in fits[:MAX_FOUND]]
+
+
+def _found(lead: Lead, store: Store, seen: Seen, how: str, *, certain: bool) -> Found:
+    return Found(lead.format, seen.path, certain, how, "" if store.one_per_file else seen.session)
