@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aiorch.teach import claude_plugin
-from aiorch.teach.lesson import LINE, lesson
+from aiorch.teach.lesson import FENCE, lesson
 from conftest import LabMaker
 from support.lab import Lab, until
 from support.mock_claude import ClaudeUnavailableError, MockClaude, claude_env, install_claude, prepare_home
@@ -82,9 +82,9 @@ def test_up_teaches_claude_and_touches_no_setting(claude: Path, make_lab: LabMak
         brief = json.loads(claude_plugin.files()["hooks/session-start.json"])
         assert mock.heard(brief["hookSpecificOutput"]["additionalContext"])
         assert mock.heard("aiorch:delegate: How to delegate work to worker agents")
-        assert not mock.heard(lesson(LINE)), "the lesson is only loaded when it is needed"
+        assert not mock.heard(lesson(FENCE)), "the lesson is only loaded when it is needed"
         say(lab, "/aiorch:delegate")
-        until(lambda: mock.heard(lesson(LINE).strip()), "the skill's text", 30)
+        until(lambda: mock.heard(lesson(FENCE).strip()), "the skill's text", 30)
         assert settings.read_text() == "{}\n"
         # Claude Code counts by itself how often a plugin was used; nothing installs or enables ours.
         state = json.loads((lab.home / ".claude.json").read_text())

@@ -13,7 +13,7 @@ import pytest
 from aiorch.cli import main
 from aiorch.errors import InstructionFileError
 from aiorch.teach import project
-from aiorch.teach.lesson import BEGIN, END, FENCE, LINE, section
+from aiorch.teach.lesson import BEGIN, END, FENCE, REFERENCE, section
 from aiorch.workers.profile import load_profiles
 
 PROFILES = load_profiles(None)
@@ -66,7 +66,7 @@ def test_installed_agents_are_taught_each_in_its_file(root: Path, capsys: pytest
     install(root, "claude", "opencode")
     assert init() == 0
     assert names(root) == {"CLAUDE.md", "AGENTS.md"}
-    assert (root / "CLAUDE.md").read_text() == section(LINE) + "\n"
+    assert (root / "CLAUDE.md").read_text() == section(FENCE) + "\n"
     assert (root / "AGENTS.md").read_text() == section(FENCE) + "\n"
     said = capsys.readouterr().out
     assert "created: AGENTS.md (Codex, OpenCode, Copilot CLI)" in said
@@ -114,7 +114,7 @@ def test_an_old_section_is_brought_up_to_date_in_place(root: Path) -> None:
     path = root / "CLAUDE.md"
     path.write_text(f"top\n\n{BEGIN}\nold\n{END}\n\nbottom\n")
     init("--agent", "claude")
-    assert path.read_text() == f"top\n\n{section(LINE)}\n\nbottom\n"
+    assert path.read_text() == f"top\n\n{section(FENCE)}\n\nbottom\n"
 
 
 def test_dry_run_shows_and_writes_nothing(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -192,18 +192,23 @@ class TestPlace:
 
 
 class TestLinks:
-    def test_two_names_of_one_file_are_one_file_with_one_section(self, root: Path) -> None:
+    @pytest.mark.parametrize(
+        ("link", "agent", "form"), [("CLAUDE.md", "claude", FENCE), ("CONVENTIONS.md", "aider", REFERENCE)]
+    )
+    def test_two_names_of_one_file_are_one_file_with_one_section(
+        self, root: Path, link: str, agent: str, form: str
+    ) -> None:
         (root / "AGENTS.md").write_text("shared\n")
-        (root / "CLAUDE.md").symlink_to("AGENTS.md")
+        (root / link).symlink_to("AGENTS.md")
         before = tree(root)
-        init("--agent", "claude", "codex")
+        init("--agent", agent, "codex")
         once = tree(root)
         # The form does not depend on who was named, else it would change with every call.
-        for name in ("claude", "codex"):
+        for name in (agent, "codex"):
             init("--agent", name)
             assert tree(root) == once
-        assert (root / "AGENTS.md").read_text() == f"shared\n\n{section(FENCE)}\n"
-        init("--remove", "--agent", "claude")
+        assert (root / "AGENTS.md").read_text() == f"shared\n\n{section(form)}\n"
+        init("--remove", "--agent", agent)
         assert tree(root) == before
 
     def test_a_link_to_a_file_that_is_not_there_yet(self, root: Path) -> None:

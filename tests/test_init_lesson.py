@@ -22,7 +22,7 @@ from aiorch.errors import ConfigError, DirectiveError
 from aiorch.journal import WorkerState
 from aiorch.plan.schema import parse_request
 from aiorch.teach import claude_plugin
-from aiorch.teach.lesson import FENCE, FORMS, LINE, REFERENCE, lesson, safest, section
+from aiorch.teach.lesson import FENCE, FORMS, LINE, REFERENCE, common, lesson, section
 from aiorch.workers.profile import lead_command, load_profiles
 
 PROFILES = load_profiles(None)
@@ -123,7 +123,7 @@ def test_the_lesson_fits_a_file_that_is_read_at_every_start() -> None:
 def test_forms_of_the_built_in_agents() -> None:
     forms = {name: teach.form for name, teach in TAUGHT.items()}
     assert forms == {
-        "claude": LINE, "codex": FENCE, "gemini": FENCE, "opencode": FENCE, "copilot": FENCE, "qwen": FENCE,
+        "claude": FENCE, "codex": FENCE, "gemini": FENCE, "opencode": FENCE, "copilot": FENCE, "qwen": FENCE,
         "aider": LINE,
     }  # fmt: skip
     assert all(teach.why for teach in TAUGHT.values())
@@ -131,9 +131,9 @@ def test_forms_of_the_built_in_agents() -> None:
 
 
 def test_a_shared_file_gets_the_form_that_suits_all() -> None:
-    assert safest([LINE, FENCE]) == FENCE
-    assert safest([FENCE, REFERENCE, LINE]) == REFERENCE
-    assert safest([]) == LINE
+    assert common([FENCE, FENCE]) == FENCE
+    # A fence is no form for Aider, and plain text none for OpenCode.
+    assert common([FENCE, LINE]) == REFERENCE
 
 
 def test_documentation_says_what_the_profiles_say() -> None:

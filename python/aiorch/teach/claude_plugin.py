@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from aiorch import __version__
-from aiorch.teach.lesson import LINE, lesson
+from aiorch.teach.lesson import FENCE, lesson
 
 FOLDER = Path(__file__).with_name("claude-plugin")
 
@@ -21,7 +21,7 @@ _DESCRIPTION = (
 )
 _BRIEF = (
     "You are the lead agent of an aiorch session: you can hand work to worker agents, which appear in tmux"
-    ' panes beside you. To delegate, print one line of the form "[ORCHESTRATE] {...}" as plain text: the'
+    ' panes beside you. To delegate, print one line of the form "[ORCHESTRATE] {...}" in a code fence: the'
     ' marker first, then one JSON object with "task" (what is to be done) and "id" (a new one each time).'
     " Never print such a line as an example: each one is carried out. Before you delegate for the first time,"
     " load the skill aiorch:delegate: it says when to delegate, how to plan the workers yourself, and how to"
@@ -45,7 +45,7 @@ def files() -> dict[str, str]:
         "hooks/session-start.json": _json({"hookSpecificOutput": context}),
         "skills/delegate/SKILL.md": (
             f"---\nname: delegate\ndescription: {json.dumps(_DESCRIPTION)}\n---\n\n"
-            f"# Delegating to worker agents\n\n{lesson(LINE)}"
+            f"# Delegating to worker agents\n\n{lesson(FENCE)}"
         ),
     }
 

@@ -10,7 +10,7 @@ from aiorch.toml_file import Reader
 
 LINE, FENCE, REFERENCE = "line", "fence", "reference"
 FORMS = (LINE, FENCE, REFERENCE)
-"""Forms of a directive, the one that asks least of the agent first."""
+"""Forms of a directive that an agent can be taught."""
 
 BEGIN = "<!-- aiorch:begin: made by `aiorch init`, which replaces it; `aiorch init --remove` takes it out -->"
 END = "<!-- aiorch:end -->"
@@ -73,6 +73,7 @@ def section(form: str) -> str:
     return f"{BEGIN}\n## Delegating to worker agents (aiorch)\n\n{lesson(form)}{END}"
 
 
-def safest(forms: Iterable[str]) -> str:
-    """Return the form that suits all agents that share a file."""
-    return max(forms, key=FORMS.index, default=LINE)
+def common(forms: Iterable[str]) -> str:
+    """Return the form for all agents that share a file: the one that survives everywhere when they differ."""
+    found = set(forms)
+    return found.pop() if len(found) == 1 else REFERENCE

@@ -129,7 +129,7 @@ def _target(root: Path, name: str) -> Path:
 
 
 def _change(path: Path, names: tuple[str, ...], readers: list[AgentProfile], *, take_out: bool) -> Change:
-    form = lesson.safest(p.teach.form for p in readers if p.teach)
+    form = lesson.common(p.teach.form for p in readers if p.teach)
     agents = tuple(p.name for p in readers)
     before: bytes | None
     after: bytes | None
