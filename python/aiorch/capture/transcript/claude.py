@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiorch.capture.transcript.records import Record, part, texts, word
+from aiorch.capture.transcript.records import Record, moment, part, texts, word
 from aiorch.capture.transcript.said import Said
 
 # Sub-agents, failures of the API, and text that the program itself puts into the assistant's mouth.
@@ -29,8 +29,11 @@ class Claude:
         message = part(record, "message")
         if message.get("role") not in (None, "assistant") or message.get("model") == "<synthetic>":
             return
-        name = word(part(record, "forkedFrom"), "messageUuid") or word(record, "uuid") or word(message, "id")
+        origin = part(record, "forkedFrom")
+        name = word(origin, "messageUuid") or word(record, "uuid") or word(message, "id")
         if not name:
             return
+        conversation, time = word(record, "sessionId"), moment(record)
         for index, text in enumerate(texts(message.get("content"), ("text",))):
-            yield Said(text, f"{name}/{index}", word(record, "sessionId"), position)
+            message_id = f"{name}/{index}"
+            yield Said(text, message_id, conversation, position, time=time, copied=bool(origin))

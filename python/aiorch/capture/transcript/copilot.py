@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from aiorch.capture.transcript.records import Record, part, texts, word
+from aiorch.capture.transcript.records import Record, moment, part, texts, word
 from aiorch.capture.transcript.said import Said
 
 # Each names the agent or the tool call behind a sub-agent's message.
@@ -33,4 +33,5 @@ class Copilot:
         name = word(data, "messageId") or word(record, "id")
         for text in texts(data.get("content")) if name else []:
             digest = hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
-            yield Said(text, f"{name}/{digest}", str(self.state.get("conversation", "")), position)
+            conversation = str(self.state.get("conversation", ""))
+            yield Said(text, f"{name}/{digest}", conversation, position, time=moment(record))

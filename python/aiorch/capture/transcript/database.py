@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -98,7 +99,8 @@ def _facts(path: Path) -> tuple[int, ...]:
         facts = path.stat()
     except (OSError, ValueError):
         return ()
-    return (facts.st_ino, facts.st_size, facts.st_mtime_ns)
+    # Opening a named pipe that somebody put there would wait for ever.
+    return (facts.st_ino, facts.st_size, facts.st_mtime_ns) if stat.S_ISREG(facts.st_mode) else ()
 
 
 def _decode(data: bytes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiorch.capture.transcript.records import Record, texts, word
+from aiorch.capture.transcript.records import Record, moment, texts, word
 from aiorch.capture.transcript.said import Said
 
 
@@ -32,4 +32,5 @@ class Gemini:
             return
         conversation = str(self.state.get("conversation", ""))
         for index, text in enumerate(texts(record.get("content"))):
-            yield Said(text, f"{word(record, 'id')}/{index}", conversation, position)
+            message = f"{word(record, 'id')}/{index}"
+            yield Said(text, message, conversation, position, time=moment(record))

@@ -123,7 +123,8 @@ class OpenCodeDatabase:
         text = word(record, "text")
         if MARKER in text:
             identity = _identity(record, message, text)
-            read.found.append(Said(text, identity, session, f"{self.path.name}:{number}"))
+            where = f"{self.path.name}:{number}"
+            read.found.append(Said(text, identity, session, where, time=_time(record, message)))
 
     def _is_ours(self, connection: sqlite3.Connection, session: str) -> bool:
         query = "SELECT parent_id, directory FROM session WHERE id = ?"
@@ -142,6 +143,11 @@ def _is_answer(message: Record) -> bool:
 
 def _is_finished(record: Record, message: Record) -> bool:
     return bool(part(record, "time").get("end") or part(message, "time").get("completed"))
+
+
+def _time(record: Record, message: Record) -> float | None:
+    end = part(record, "time").get("end") or part(message, "time").get("completed")
+    return end / 1000 if isinstance(end, int | float) else None
 
 
 def _identity(record: Record, message: Record, text: str) -> str:

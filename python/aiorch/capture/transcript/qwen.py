@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from aiorch.capture.transcript.records import Record, part, texts, word
+from aiorch.capture.transcript.records import Record, moment, part, texts, word
 from aiorch.capture.transcript.said import Said
 
 
@@ -28,8 +28,11 @@ class Qwen:
             return
         if record.get("provenance") not in (None, "assistant_output"):
             return
-        name = word(part(record, "forkedFrom"), "messageUuid") or word(record, "uuid")
+        origin = part(record, "forkedFrom")
+        name = word(origin, "messageUuid") or word(record, "uuid")
         if not name:
             return
+        conversation, time = word(record, "sessionId"), moment(record)
         for index, text in enumerate(texts(part(record, "message").get("parts"))):
-            yield Said(text, f"{name}/{index}", word(record, "sessionId"), position)
+            message_id = f"{name}/{index}"
+            yield Said(text, message_id, conversation, position, time=time, copied=bool(origin))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -121,6 +122,15 @@ def word(record: Record, name: str) -> str:
     """Return the string under a name, or an empty one."""
     value = record.get(name)
     return value if isinstance(value, str) else ""
+
+
+def moment(record: Record) -> float | None:
+    """Return the record's `timestamp` in seconds since the epoch, or None."""
+    try:
+        time = datetime.fromisoformat(word(record, "timestamp"))
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def texts(content: object, kinds: tuple[str | None, ...] = (None,)) -> list[str]:

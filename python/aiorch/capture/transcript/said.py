@@ -18,7 +18,8 @@ class Said:
     file is read again, resumed, copied into a fork, or after a restart. `conversation` is the agent's
     session id ('' when it has none) and `position` is "<file name>:<offset or row>".
     `asked_again` is set where the agent makes the model answer again by itself: then equal directives
-    in several answers with one `message` are one.
+    in several answers with one `message` are one. `time` is when it was said, in seconds since the
+    epoch, where the agent notes that; `copied` is set for what a fork took over from another conversation.
     """
 
     text: str
@@ -26,6 +27,8 @@ class Said:
     conversation: str
     position: str
     asked_again: bool = False
+    time: float | None = None
+    copied: bool = False
 
 
 def sightings(said: Said, source: Source = Source.TRANSCRIPT) -> list[Sighting]:
