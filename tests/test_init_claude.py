@@ -17,6 +17,9 @@ from support.lab import Lab, until
 from support.mock_claude import ClaudeUnavailableError, MockClaude, claude_env, install_claude, prepare_home
 
 SESSION = "ai-orchestrator:"
+# A reply in the form that the lesson teaches.
+DIRECTIVE = '[ORCHESTRATE] {"id": "7f3a", "task": "Count the `files` with a \\\\ in their *name*"}'
+REPLY = f"Understood.\n\n```\n{DIRECTIVE}\n```\n"
 
 pytestmark = pytest.mark.registry
 
@@ -64,7 +67,7 @@ def plugin_files() -> dict[str, str]:
 
 
 def test_up_teaches_claude_and_touches_no_setting(claude: Path, make_lab: LabMaker) -> None:
-    with ListeningMock("Understood.") as mock:
+    with ListeningMock(REPLY) as mock:
         theirs = claude_env(Path("/"), mock.url)
         lab = make_lab(env={name: theirs[name] for name in theirs if name not in ("HOME", "PATH")})
         lab.put_program("claude", f'#!/bin/sh\nexec "{claude}" "$@"\n')
@@ -72,6 +75,7 @@ def test_up_teaches_claude_and_touches_no_setting(claude: Path, make_lab: LabMak
         settings = lab.home / ".claude/settings.json"
         settings.parent.mkdir()
         settings.write_text("{}\n")
+        lab.configure('default_type = "demo"\n')
         lab.aiorch("up", "--agent", "claude", "--no-attach")
         assert lab.tmux("list-panes", "-t", SESSION, "-F", "#{pane_id} #{@aiorch_role}").startswith(
             "%1 primary"
@@ -90,7 +94,8 @@ def test_up_teaches_claude_and_touches_no_setting(claude: Path, make_lab: LabMak
         state = json.loads((lab.home / ".claude.json").read_text())
         assert "enabledPlugins" not in state
         assert plugin_files() == claude_plugin.files()
-        log = lab.aiorch("--session", "ai-orchestrator", "log").stdout
-        assert "[ERROR]" not in log
-        assert "[IGNORED]" not in log
-        assert "[RECEIVED]" not in log
+        lab.wait_told("DONE")
+        tags = [event.tag for event in lab.events()]
+        assert tags.count("RECEIVED") == 1
+        assert not {"ERROR", "IGNORED", "ASKING"}.intersection(tags)
+        assert lab.told("RECEIVED", "Count the `files` with a \\ in their *name*")
