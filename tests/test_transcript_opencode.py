@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ CREATE TABLE part (id text PRIMARY KEY, message_id text NOT NULL, session_id tex
   time_updated integer NOT NULL, data text NOT NULL);
 CREATE INDEX part_session_idx ON part (session_id);
 """
+OWNERS: list[Owner] = []
 SAY = '[ORCHESTRATE] {"task": "t"}'
 
 
@@ -36,6 +37,7 @@ class Owner:
         self.db.execute(f"PRAGMA journal_mode={journal}")
         self.db.executescript(SCHEMA)
         self.session("ses")
+        OWNERS.append(self)
 
     def session(self, name: str, parent: str | None = None, directory: str = "/p") -> None:
         self.db.execute("INSERT INTO session VALUES (?, ?, ?)", (name, parent, directory))
@@ -53,6 +55,13 @@ class Owner:
         values = (name, message, session, 0, data)
         self.db.execute("INSERT OR IGNORE INTO part VALUES (?, ?, ?, ?, ?)", values)
         self.db.execute("UPDATE part SET data = ? WHERE id = ?", (data, name))
+
+
+@pytest.fixture(autouse=True)
+def _no_owner_is_left() -> Iterator[None]:
+    yield
+    while OWNERS:
+        OWNERS.pop().db.close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from aiorch.capture.transcript.records import Record, parse, part, word
 from aiorch.capture.transcript.said import Said
 
 _MAX_PENDING = 64
+_ENDED = re.compile(r'"time":\{[^{}]*"end":')
 _COLUMNS = "SELECT part.rowid, part.id, part.message_id, part.session_id, part.data FROM part"
 
 
@@ -108,7 +110,10 @@ class OpenCodeDatabase:
 
     def _take(self, connection: sqlite3.Connection, row: tuple[int, str, str, str, str], read: _Read) -> None:
         number, name, message_id, session, data = row
-        if '"text"' not in data or not self._is_ours(connection, session):
+        # What cannot matter is not parsed: other kinds of parts, and finished texts without a marker.
+        if '"text"' not in data or (MARKER not in data and _ENDED.search(data)):
+            return
+        if not self._is_ours(connection, session):
             return
         record = parse(data.encode("utf-8", "replace"))
         if record is None or record.get("type") != "text" or record.get("synthetic") or record.get("ignored"):
