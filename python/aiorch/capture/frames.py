@@ -13,6 +13,7 @@ from aiorch.capture.gutter import Gutter
 from aiorch.capture.lines import CUT_OFF
 from aiorch.capture.marker import Found, find_markers
 from aiorch.capture.plain import advanced, has_trace
+from aiorch.capture.reach import beyond
 from aiorch.capture.screen import HISTORY_ROWS, Row, Screen
 
 SLICE = 2048
@@ -24,7 +25,7 @@ Fixed places in the stream, not the ends of reads: the result doesn't depend on 
 # Replaced bytes, and emoji whose parts terminals and programs count differently.
 _UNSURE = re.compile("[\ufffd\ufe0f\u200d\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 
-SCAN_BYTES = 1024
+SCAN_BYTES = 2048
 """Output that has to come, on average, for one look at the end of a frame: keeps hostile output cheap."""
 
 MAX_REMEMBERED = 65536
@@ -32,6 +33,7 @@ _ERROR_HEAD = 48
 BEFORE_START = "before start"
 _TAIL = 16
 _BURST = 16
+_FEW_ROWS = 500
 # What programs send before they draw anew, or when a frame is done: a change of screen, the cursor hidden or
 # shown, an update begun or ended, the cursor sent home, an erased screen, lines erased upwards, a reset.
 _FRAME = re.compile(
@@ -47,8 +49,10 @@ class ScreenReader:
     """
 
     def __init__(self, cols: int, rows: int, gutter: Gutter | None) -> None:
-        self._screen = Screen(cols, rows)
-        self._gutter = gutter
+        self._screen = Screen(cols, rows, apart=gutter is not None and gutter.apart)
+        self._gutter = self._style = gutter
+        self._checked = -1
+        self._edge_at = self._framed_at = 0
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._last: set[str] = set()
         self._doubts: set[str] = set()
@@ -77,7 +81,7 @@ class ScreenReader:
     def feed(self, data: bytes, position: str) -> list[Sighting]:
         """Take bytes that begin at `position`."""
         sightings: list[Sighting] = []
-        if not (self._hot or self._suspect or has_trace(self._tail[-2:] + data)):
+        if not (self._hot or self._suspect or self._resized or has_trace(self._tail[-2:] + data)):
             self._advance(data)
             self._position = advanced(position, len(data))
             return sightings
@@ -89,7 +93,7 @@ class ScreenReader:
             self._position = advanced(position, at)
             if self._offset % SLICE == 0 and (self._hot or self._suspect):
                 self._suspect = max(0, self._suspect - 1)
-                sightings.extend(self._scan())
+                sightings.extend(self._scan_slice())
         return sightings
 
     def _feed_slice(self, piece: bytes, position: str) -> list[Sighting]:
@@ -102,22 +106,52 @@ class ScreenReader:
                 continue
             # Nothing is drawn by the beginning of a sequence, if it came earlier.
             start = max(done, edge.start() - before)
+            self._edge_at = self._offset + end - done
+            if not self._resized and self._credit_at(self._edge_at) < SCAN_BYTES:
+                continue
             self._take(piece[done:start])
             done = start
-            if self._changed and (self._hot or self._suspect) and self._may_look(end - start):
+            if self._resized and self._offset != self._checked:
+                self._check_blank()
+            if self._changed and (self._hot or self._suspect) and self._may_look():
                 self._position = advanced(position, end)
                 self._screen.flush()
                 sightings.extend(self._scan(framed=True))
+            if self._resized and edge.group().endswith(b"J"):
+                self._take(piece[start:end])
+                done = end
+                self._check_blank()
         self._take(piece[done:])
         return sightings
 
-    def _may_look(self, ahead: int) -> bool:
-        """Say whether enough has come for another look; `ahead` more bytes are known."""
+    def _scan_slice(self) -> list[Sighting]:
+        """Look at the screen in the midst of output, unless that was just done at the end of a frame."""
+        begin = self._offset - SLICE
+        if self._framed_at > begin and self._screen.scrolled - self._next_row < _FEW_ROWS:
+            return []
+        # Where frames have ends, anything between them may be half a frame, even twice in a row.
+        return self._scan(steady=self._edge_at <= begin)
+
+    def _credit_at(self, offset: int) -> int:
         credit, since = self._credit
-        now = self._offset + ahead
-        credit = min(_BURST * SCAN_BYTES, credit + now - since)
-        self._credit = (credit - SCAN_BYTES if credit >= SCAN_BYTES else credit, now)
-        return credit >= SCAN_BYTES
+        return min(_BURST * SCAN_BYTES, credit + offset - since)
+
+    def _may_look(self) -> bool:
+        """Say whether enough has come for another look, and count it."""
+        credit = self._credit_at(self._edge_at)
+        if credit < SCAN_BYTES:
+            return False
+        self._credit = (credit - SCAN_BYTES, self._edge_at)
+        self._framed_at = self._edge_at
+        return True
+
+    def _check_blank(self) -> None:
+        """Forget the resize once nothing is shown of what was drawn before it."""
+        # A program draws only what it thinks has changed; after a resize it may be wrong until it erases all.
+        self._checked = self._offset
+        if self._screen.is_blank:
+            self._resized = self._torn = False
+            self._style = self._gutter
 
     def _take(self, part: bytes) -> None:
         if part and has_trace(self._tail[-2:] + part):
@@ -144,11 +178,12 @@ class ScreenReader:
             self._torn = self._torn or self._screen.alternate
             if self._gutter is not None:
                 # Rows cut anew at another width leave parts of words in the gutter.
-                self._gutter = replace(self._gutter, strict=False)
+                self._style = replace(self._gutter, strict=False)
 
     def use_gutter(self, gutter: Gutter | None) -> None:
         """Look at the rows as another agent draws them."""
-        self._gutter = gutter
+        self._gutter = self._style = gutter
+        self._screen.apart = gutter is not None and gutter.apart
         self._hot = self._unsettled = True
 
     def seed(self, text: str, cursor: tuple[int, int] | None) -> list[Rejected]:
@@ -163,7 +198,7 @@ class ScreenReader:
         """
         self._offset = offset
         if not keep:
-            self._screen = Screen(self._screen.cols, self._screen.rows)
+            self._screen = self._screen.blank()
         self._next_row = 0
         self._tail = b""
         self._screen.feed(data)
@@ -175,19 +210,36 @@ class ScreenReader:
 
     def resync(self, text: str, cursor: tuple[int, int] | None) -> None:
         """Put the text of the real screen in the place of the emulated one; history and identities stay."""
-        screen = Screen(self._screen.cols, self._screen.rows)
+        screen = self._screen.blank()
         screen.adopt(self._screen, _drawing(text, cursor))
         self._screen, self._torn, self._unsettled = screen, False, True
         self._hot = True
 
     def _advance(self, data: bytes) -> None:
-        # A program draws only what it thinks has changed; after a resize it may be wrong until it erases all.
-        if self._torn and b"\x1b[2J" in data:
-            self._torn = False
-        if self._screen.feed(data):
-            self._unsettled = self._changed = True
+        at = 0
+        if self._gutter is not None:
+            for wide in beyond(self._screen.cols).finditer(self._tail + data):
+                start = wide.start() - len(self._tail)
+                if start + len(wide.group()) <= 0:
+                    continue
+                start = max(at, start)
+                self._draw(data[at:start])
+                at = start
+                self._widen(int(wide["column"]))
+        self._draw(data[at:])
         self._offset += len(data)
         self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
+
+    def _widen(self, column: int) -> None:
+        """Make room for a known agent that draws at `column`: it learns of a resize before we do."""
+        screen = self._screen
+        if column > screen.cols and screen.alternate:
+            screen.resize(max(column, 2 * screen.cols), screen.rows)
+            self._resized = self._torn = True
+
+    def _draw(self, data: bytes) -> None:
+        if data and self._screen.feed(data):
+            self._unsettled = self._changed = True
 
     def _find(self) -> list[Found]:
         """Return the markers of the rows that are new since the last scan, or still visible."""
@@ -200,14 +252,17 @@ class ScreenReader:
             self._hot = False
             self._next_row = self._screen.scrolled
             return []
-        found = list(find_markers(rows, self._screen.cols, self._gutter, first))
+        found = list(find_markers(rows, self._screen.cols, self._style, first))
         waiting = [hit.row for hit in found if isinstance(hit.verdict, Partial) and hit.last >= visible - 1]
         self._next_row = top + min([visible, *waiting])
         self._hot = bool(waiting) or _has_marker(rows, visible)
         return [_off(hit, visible) for hit in found]
 
-    def _scan(self, *, settled: bool = False, framed: bool = False) -> list[Sighting]:
-        """Look at the screen: of a pane that is quiet, at the end of a frame, or anywhere."""
+    def _scan(self, *, settled: bool = False, framed: bool = False, steady: bool = False) -> list[Sighting]:
+        """Look at the screen: of a pane that is quiet, at the end of a frame, or in the midst of output.
+
+        Twice the same in the midst of output is enough when `steady`.
+        """
         self._changed = False
         sightings: list[Sighting] = []
         current: set[str] = set()
@@ -217,7 +272,7 @@ class ScreenReader:
             if key is None or key in self._seen or (self._resized and not hit.explained):
                 continue
             good = isinstance(hit.verdict, Complete) and not hit.refusal
-            if good and (settled or framed or hit.closed or key in self._last):
+            if good and (settled or framed or hit.closed or (steady and key in self._last)):
                 sightings.append(self._accept(hit, key))
             elif good:
                 current.add(key)
@@ -239,7 +294,7 @@ class ScreenReader:
         provenance = (
             "the assistant's text on the screen" if self._gutter else "the screen of an unknown program"
         )
-        altered = self._torn or not hit.explained or bool(_UNSURE.search(hit.text))
+        altered = self._torn or not hit.explained or bool(_UNSURE.search(hit.text)) or hit.is_rendered
         payload = hit.verdict.payload
         return Directive(payload, Source.SCREEN, provenance, self._position, hit.text, key, altered)
 
@@ -276,7 +331,7 @@ def _has_marker(rows: list[Row], first: int) -> bool:
 def _off(hit: Found, visible: int) -> Found:
     """Mark a complete directive all of whose rows scrolled off as closed."""
     if isinstance(hit.verdict, Complete) and hit.last < visible:
-        return Found(hit.verdict, hit.refusal, hit.row, hit.last, hit.text, hit.explained, closed=True)
+        return replace(hit, closed=True)
     return hit
 
 

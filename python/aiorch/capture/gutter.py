@@ -21,8 +21,8 @@ class Gutter:
     `scrollbar` lists the glyphs drawn there, `panel`: a panel of another background may stand at the
     right. Rows break without a blank behind the characters in `break_after`; behind those in `doubtful`
     nobody knows. `numbered`: lines of a code block carry numbers. `reprints`: unfinished copies of an answer
-    stay behind in the history. `flat` is a second way of drawing, for rows left of the indent (a
-    screen-reader mode).
+    stay behind in the history. `apart`: joined emoji take the columns of all their parts. `flat` is a second
+    way of drawing, for rows left of the indent (a screen-reader mode).
     """
 
     name: str = ""
@@ -43,6 +43,7 @@ class Gutter:
     panel: bool = False
     numbered: bool = False
     reprints: bool = False
+    apart: bool = False
     flat: Gutter | None = None
 
     @classmethod

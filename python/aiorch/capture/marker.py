@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from aiorch.capture.grammar import LEAD, MARKER, Balance, Complete, Partial, Verdict, judge, object_start
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.screen import Row, width_of
+from aiorch.capture.style import is_rendered
 from aiorch.capture.unwrap import Wrap, join
 
 MAX_ROWS = 1000
@@ -29,7 +30,8 @@ class Found:
     """One marker on the screen with a JSON object behind it.
 
     `refusal` says why it does not count where it stands, or is empty. `explained` is false when a row broke
-    inside a string where the agent's wrap rule has no reason for it. `last` is the payload's last row.
+    inside a string where the agent's wrap rule has no reason for it. `last` is the payload's last row; the
+    marker ends at `column` of the first one, the others begin at `base`; their text ends before `edge`.
     """
 
     verdict: Verdict
@@ -39,6 +41,15 @@ class Found:
     text: str
     explained: bool = True
     closed: bool = False
+    column: int = 0
+    base: int = 0
+    edge: int = 0
+    rows: tuple[Row, ...] = ()
+
+    @property
+    def is_rendered(self) -> bool:
+        """Say whether the style of the text shows that a renderer took something away."""
+        return is_rendered(self.rows, self.column, self.base, self.edge)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +106,10 @@ def _examine(
     last = index + block.last
     closed = not whole and _is_closed(rows, last, base, style, partial)
     shown = block.text[:_SHOWN]
-    return Found(block.verdict, refusal, index, last, shown, block.explained, closed)
+    behind = width_of(rows[index].text[:column]) + len(MARKER)
+    edge = (rows[index].edge(column) if style.panel else cols) - style.right
+    own = tuple(rows[index : last + 1])
+    return Found(block.verdict, refusal, index, last, shown, block.explained, closed, behind, base, edge, own)
 
 
 def _style(text: str, column: int, gutter: Gutter | None) -> Gutter:

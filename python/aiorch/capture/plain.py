@@ -21,7 +21,10 @@ _TRACE = re.compile(b"|".join([*map(re.escape, TRACES), b"```", b"~~~"]))
 
 def has_trace(data: bytes) -> bool:
     """Say cheaply whether `data` may hold a part of the marker."""
-    return any(trace in data for trace in TRACES)
+    for trace in TRACES:  # noqa: SIM110 - twice as fast as any() on the path of all output
+        if trace in data:
+            return True
+    return False
 
 
 def advanced(position: str, by: int) -> str:

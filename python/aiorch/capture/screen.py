@@ -20,15 +20,18 @@ HISTORY_ROWS = 2500
 
 _EMOJI = "[\u2190-\u21ff\u231a-\u23ff\u25aa-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]"
 _TONE = "[\U0001f3fb-\U0001f3ff]"
-_CLUSTER = re.compile(f"{_EMOJI}\ufe0f?(?:{_TONE}|\u200d{_EMOJI}\ufe0f?)+")
+_CLUSTER = re.compile(f"{_EMOJI}(?:\ufe0f?(?:{_TONE}|\u200d{_EMOJI}\ufe0f?)+|\ufe0f)")
 _OPEN_CLUSTER = re.compile(f"{_EMOJI}\ufe0f?(?:{_TONE}|\u200d{_EMOJI}\ufe0f?)*\u200d?\\Z")
 _ALTERNATE = re.compile(r"\x1b\[\?(?:\d+;)*(?:1049|1047|47)(?:;\d+)*([hl])")
+_BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*)?\Z")
 _NUMBERS = re.compile(r"\d+")
-_TEXT_STYLE = "\ufe0e"
-# Wide characters that no program prints stand for clusters inside the emulator.
-_STAND_IN = 0x30000
+_TEXT_STYLE, _EMOJI_STYLE = "\ufe0e", "\ufe0f"
+# Characters that no program prints stand for clusters inside the emulator: wide ones, narrow ones, and one
+# that holds a column that the cluster may or may not take.
+_WIDE, _NARROW, _HOLDER = 0x30000, 0x100000, "\U0010fffd"
 _MAX_CLUSTERS = 4096
-_STAND_INS = re.compile("[\U00030000-\U00030fff]")
+_EDGE = 32
+_STAND_INS = re.compile("[\U00030000-\U00030fff\U00100000-\U00100fff\U0010fffd]")
 
 
 @dataclass(slots=True)
@@ -96,15 +99,19 @@ def _redraw(line: Line, cols: int) -> str:
 
 
 class Clusters:
-    """Gives emoji that are joined or toned the width that programs count for them: two columns.
+    """Gives emoji of several characters the width that programs count for them.
 
     avt 0.17 counts each part, so text behind such an emoji would be overwritten by the next cursor
-    move. Variation selectors for text style, which avt gives a column of their own, are dropped.
+    move. Joined and toned ones take two columns, or with `apart` those of all their parts (OpenCode 1.18.33).
+    With a variation selector for emoji style, programs count one column or two: the second one is held, and
+    vanishes unless something is drawn there. Selectors for text style, which avt gives a column of their own,
+    are dropped.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, apart: bool = False) -> None:
+        self.apart = apart
         self._names: dict[str, str] = {}
-        self._clusters: dict[int, str] = {}
+        self._clusters: dict[int, str] = {ord(_HOLDER): ""}
         self._held = ""
 
     def encode(self, text: str) -> str:
@@ -123,17 +130,19 @@ class Clusters:
 
     def decode(self, text: str) -> str:
         """Put the clusters back."""
-        return text.translate(self._clusters) if self._clusters and _STAND_INS.search(text) else text
+        return text.translate(self._clusters) if _STAND_INS.search(text) else text
 
     def _stand_in(self, match: re.Match[str]) -> str:
         cluster = match.group()
+        if cluster not in self._names and len(self._names) >= _MAX_CLUSTERS:
+            return cluster
+        narrow = len(cluster) == 2 and cluster[1] == _EMOJI_STYLE and _char_width(cluster[0]) == 1
         if cluster not in self._names:
-            if len(self._names) >= _MAX_CLUSTERS:
-                return cluster
-            number = _STAND_IN + len(self._names)
+            number = (_NARROW if narrow else _WIDE) + len(self._names)
             self._names[cluster] = chr(number)
             self._clusters[number] = cluster
-        return self._names[cluster]
+        held = 1 if narrow else (width_of(cluster) - 2 if self.apart else 0)
+        return self._names[cluster] + _HOLDER * held
 
 
 class Screen:
@@ -143,17 +152,18 @@ class Screen:
     fills again with what follows.
     """
 
-    def __init__(self, cols: int, rows: int) -> None:
+    def __init__(self, cols: int, rows: int, *, apart: bool = False) -> None:
         self.cols = max(MIN_COLUMNS, cols)
         self.rows = max(1, rows)
         self.losses = 0
         self.scrolled = 0
         self.history: list[Row] = []
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._clusters = Clusters()
+        self._clusters = Clusters(apart=apart)
         self.alternate = False
         self._edge = ""
         self._vt = Vt(self.cols, self.rows, 0)
+        self._rows: list[Row | None] = []
 
     def feed(self, data: bytes) -> bool:
         """Take bytes as they came; say whether any row changed."""
@@ -161,10 +171,10 @@ class Screen:
 
     def feed_text(self, text: str) -> bool:
         """Take decoded text; say whether any row changed."""
-        if "[?" in text or "[?" in self._edge + text[:8]:
+        if "?" in text or "?" in self._edge:
             for match in _ALTERNATE.finditer(self._edge + text):
                 self.alternate = match[1] == "h"
-        self._edge = text[-12:]
+        self._edge = (self._edge + text[-_EDGE:])[-_EDGE:]
         return self._put(self._clusters.encode(text))
 
     def flush(self) -> None:
@@ -184,13 +194,26 @@ class Screen:
             return True
         if scrolled:
             self._keep(scrolled)
+        if self._rows:
+            for index in changed:
+                self._rows[index] = None
         return bool(changed) or bool(scrolled)
+
+    @property
+    def apart(self) -> bool:
+        """Say whether joined emoji take the columns of all their parts."""
+        return self._clusters.apart
+
+    @apart.setter
+    def apart(self, value: bool) -> None:
+        self._clusters.apart = value
 
     def resize(self, cols: int, rows: int) -> None:
         """Take the pane's new size; rows change as in tmux, the history is forgotten."""
         self.cols, self.rows = max(MIN_COLUMNS, cols), max(1, rows)
         # Rows cut anew at another width no longer show what stood at their left edge.
         self.history.clear()
+        self._rows.clear()
         try:
             if self.alternate:
                 self._resize_alternate()
@@ -212,6 +235,13 @@ class Screen:
         self._vt = Vt(self.cols, self.rows, 0)
         drawn = "\r\n".join(_redraw(line, self.cols) for line in lines)
         self._vt.feed_str(f"\x1b[?1049h\x1b[H{drawn}\x1b[{row + 1};{cursor.col + 1}H")
+        # The size may change between two bytes of a sequence.
+        if begun := _BEGUN.search(self._edge):
+            self._vt.feed_str(begun.group())
+
+    def blank(self) -> Screen:
+        """Return an empty screen of the same kind."""
+        return Screen(self.cols, self.rows, apart=self.apart)
 
     def adopt(self, other: Screen, text: str) -> None:
         """Show `text`, and take over history and mode of the screen it replaces."""
@@ -219,9 +249,20 @@ class Screen:
         self._decoder, self.alternate = other._decoder, other.alternate
         self._put("\x1b[?1049h" * self.alternate + text)
 
+    @property
+    def is_blank(self) -> bool:
+        """Say whether no row shows anything."""
+        return not any(line.text.strip() for line in self._vt.view())
+
     def view(self) -> list[Row]:
         """Return the visible rows, top first."""
-        return [self._row(line) for line in self._vt.view()]
+        lines = self._vt.view()
+        if len(self._rows) != len(lines):
+            self._rows = [None] * len(lines)
+        for index, row in enumerate(self._rows):
+            if row is None:
+                self._rows[index] = self._row(lines[index])
+        return list(self._rows)  # type: ignore[arg-type]  # none is missing now
 
     def _row(self, line: Line) -> Row:
         return Row(self._clusters.decode(line.text.rstrip()), line)
@@ -235,4 +276,5 @@ class Screen:
 
     def _rebuild(self) -> None:
         self.losses += 1
+        self._rows.clear()
         self._vt = Vt(self.cols, self.rows, 0)

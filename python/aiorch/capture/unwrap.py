@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from aiorch.capture.screen import width_of
 
+_CLOSING = tuple(")]}.,;:!?")
+
 
 @dataclass(frozen=True, slots=True)
 class Wrap:
@@ -25,12 +27,17 @@ def join(last: str, following: str, inside: bool, wrap: Wrap) -> tuple[str, bool
     """
     if following.startswith(" "):
         return "", True
+    if inside and last[-1:] in wrap.doubtful and following[:1] in _CLOSING and last[-1:]:
+        # Nobody writes a blank before these; still a guess.
+        return "", False
     if not inside:
         # A number, `true` or a key cut in two is only possible where the row is full.
         return ("" if _is_cut(last, following, wrap) else "\n"), True
     if _is_cut(last, following, wrap) or _breaks_bare(last, following, wrap):
         return "", True
-    fits = width_of(last) + 1 + width_of(_first_chunk(following, wrap)) <= wrap.width
+    # A chunk that would just fill the row is no reason for doubt: some wrap one column early (Qwen Code
+    # 0.24.4, Copilot 1.0.102 in the row below a full one).
+    fits = width_of(last) + 1 + width_of(_first_chunk(following, wrap)) < wrap.width
     return " ", not fits and last[-1:] not in wrap.doubtful
 
 
