@@ -228,3 +228,5 @@ def test_answers_that_were_asked_for_again_share_equal_directives() -> None:
     assert len(keys) == 4
     assert len(set(keys)) == 3
     assert keys[3] == keys[0]
+    blanks = Said(SAY.replace('"t"', '" t"'), "m", "s", "f:20", asked_again=True)
+    assert sightings(blanks)[0].key not in keys

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
-from aiorch.capture.grammar import Broken, content_key
+from aiorch.capture.grammar import Broken, canonical
 from aiorch.capture.lines import Hit, find_in_text
 
 
@@ -41,7 +42,7 @@ def sightings(said: Said, source: Source = Source.TRANSCRIPT) -> list[Sighting]:
     for ordinal, hit in enumerate(find_in_text(said.text)):
         name = str(ordinal)
         if said.asked_again:
-            content = content_key(hit.text if isinstance(hit.verdict, Broken) else hit.verdict.payload)
+            content = _digest(hit.text if isinstance(hit.verdict, Broken) else hit.verdict.payload)
             name = f"{content}.{equal[content]}"
             equal[content] += 1
         found.append(_sighting(hit, said, f"transcript:{said.message}#{name}", source))
@@ -57,3 +58,7 @@ def _sighting(hit: Hit, said: Said, key: str, source: Source) -> Sighting:
         return Rejected(hit.refusal, source, position, hit.text, key, is_error=False)
     place = "a fence in the assistant's own text" if hit.fenced else "the assistant's own text"
     return Directive(hit.verdict.payload, source, place, position, hit.text, key)
+
+
+def _digest(payload: object) -> str:
+    return hashlib.sha256(canonical(payload).encode("utf-8", "replace")).hexdigest()[:16]
