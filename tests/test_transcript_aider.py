@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from aiorch.capture.directive import Directive, Source
 from aiorch.capture.transcript.follow import open_transcript
@@ -93,3 +96,39 @@ def test_line_ends_of_other_systems_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "history.md"
     path.write_bytes(history.encode())
     assert len(keys(open_transcript("aider", path).read())) == 1
+
+
+def tool(text: str) -> str:
+    """Return a message of Aider's own as it writes it: only the first line is marked."""
+    return f"> {text.strip()}  \n"
+
+
+WORDS = st.lists(
+    st.sampled_from(["word", "", "> quoted", "#### head", "```", "- item", "    code"]), max_size=4
+)
+
+
+def around(before: list[str], say: str, after: list[str]) -> str:
+    return "\n".join([*before, say, *after]).strip("\n")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["user", "tool", "answer"]), WORDS, WORDS), max_size=8),
+)
+def test_whatever_is_said_the_mouths_are_told_apart(parts: list[tuple[str, list[str], list[str]]]) -> None:
+    history, wanted = HEAD, 0
+    for number, (mouth, before, after) in enumerate(parts):
+        say = f'[ORCHESTRATE] {{"task": "{mouth} {number}"}}'
+        if mouth == "user":
+            history += user(around(before, say, after))
+        elif mouth == "tool":
+            history += tool(around(["output", *before], say, after))
+        else:
+            history += user("go") + answer(around(["Yes.", *before], say, after)) + TOKENS
+            wanted += 1
+    with TemporaryDirectory() as folder:
+        said = read(Path(folder), history)
+    found = [s for one in said for s in sightings(one, Source.PLAIN) if isinstance(s, Directive)]
+    assert all(str(directive.payload["task"]).startswith("answer") for directive in found)
+    assert len(found) == wanted
