@@ -95,7 +95,7 @@ def test_up_teaches_claude_and_touches_no_setting(claude: Path, make_lab: LabMak
         assert "enabledPlugins" not in state
         assert plugin_files() == claude_plugin.files()
         lab.wait_told("DONE")
-        tags = [event.tag for event in lab.events()]
+        tags = [str(event.tag) for event in lab.events()]
         assert tags.count("RECEIVED") == 1
         assert not {"ERROR", "IGNORED", "ASKING"}.intersection(tags)
         assert lab.told("RECEIVED", "Count the `files` with a \\ in their *name*")
