@@ -71,10 +71,10 @@ class CodexStore(Store):
 
     def places(self, lead: Lead) -> list[Path]:
         """Return the newest day's folder and those above it, in which the next one appears."""
-        base = self._base(lead)
-        day = next(self._days(base), base)
-        above = [path for path in day.parents if path.is_relative_to(base)]
-        return [day, *above]
+        chain = [files.real(self._base(lead))]
+        while len(chain) < 4 and (below := _newest(chain[0])):
+            chain.insert(0, below[0])
+        return chain
 
     def _base(self, lead: Lead) -> Path:
         return self.root(lead.environment, lead.home) / "sessions"

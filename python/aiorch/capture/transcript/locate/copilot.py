@@ -12,6 +12,7 @@ from aiorch.capture.transcript.locate.lead import Lead
 from aiorch.launch import process
 
 _EVENTS = "events.jsonl"
+_MAX_WATCHED = 4
 _HELD = re.compile(r"(.*)/inuse\.[0-9]+\.(?:hold|lock)")
 
 
@@ -52,9 +53,13 @@ class CopilotStore(Store):
         return session if files.is_session(session) else ""
 
     def places(self, lead: Lead) -> list[Path]:
-        """Return the folder of the session in use, which its file comes into later, and the one above."""
-        folder = self._used_by(lead, lead.pids)
-        return [*([folder] if folder else []), self._base(lead)]
+        """Return the folders of the newest sessions, which their files come into later, and the one above."""
+        base = files.real(self._base(lead))
+        used = self._used_by(lead, lead.pids)
+        newest = sorted(((_changed(folder), folder) for folder in files.folders(base)), reverse=True)
+        since = lead.started or 0.0
+        new = [folder for changed, folder in newest[:_MAX_WATCHED] if changed >= since]
+        return [*([used] if used else []), *new, base]
 
     def _base(self, lead: Lead) -> Path:
         return self.root(lead.environment, lead.home) / "session-state"
@@ -73,6 +78,13 @@ class CopilotStore(Store):
 
 def _notes(folder: Path, pid: int) -> bool:
     return files.line(folder / f"inuse.{pid}.lock") == str(pid)
+
+
+def _changed(folder: Path) -> float:
+    try:
+        return folder.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _used_since(folder: Path) -> float:
