@@ -292,6 +292,58 @@ def test_folder_that_is_a_link_elsewhere_is_not_followed(
         assert agent.find() == []
 
 
+@pytest.mark.parametrize("format", ["claude", "codex", "copilot", "gemini", "qwen"])
+def test_project_folder_that_is_a_link_elsewhere_is_not_followed(
+    format: str, home: Path, project: Path, tmp_path: Path
+) -> None:
+    with StandIn(format, home, project) as agent:
+        path = path_of(agent, new_id())
+        folder = path.parent.parent if format in ("gemini", "qwen") else path.parent
+        elsewhere = tmp_path / "elsewhere"
+        agent.append(elsewhere / path.relative_to(folder), first(format, "x", str(project)))
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.symlink_to(elsewhere)
+        assert agent.find() == []
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_agents_below_the_directory_do_not_count(format: str, home: Path, project: Path) -> None:
+    worker = project / "worker"
+    (worker / ".git").mkdir(parents=True)
+    with StandIn(format, home, project) as agent, StandIn(format, home, worker) as other:
+        path = write(agent, new_id())
+        write(other, new_id())
+        for one in (agent, other):
+            assert [found.certain for found in one.find()] == [True]
+        assert agent.find()[0].path == path
+
+
+@pytest.mark.parametrize("format", ["claude", "codex", "copilot", "qwen"])
+@pytest.mark.parametrize(
+    "directory", ["\ud800", "/\ud800", "/" + "x" * 5000, "/\0", "relative", "", "/proc/1/root/x"]
+)
+def test_recorded_directories_that_make_no_sense_say_nothing(
+    format: str, directory: str, home: Path, project: Path
+) -> None:
+    with StandIn(format, home, project) as agent:
+        path = path_of(agent, new_id())
+        agent.append(path, first(format, new_id(), directory))
+        assert [(found.path, found.certain) for found in agent.find()] == [(path, True)]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_directory_whose_name_is_no_text(format: str, home: Path, tmp_path: Path) -> None:
+    place = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    place.mkdir()
+    with StandIn(format, home, place) as agent:
+        assert agent.find() == []
+        assert agent.places()
+        if format in ("claude", "qwen"):
+            path = path_of(agent, new_id())
+            agent.append(path, {"type": "user"})
+            assert [found.path for found in agent.find()] == [path]
+
+
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("broken", ["missing", "file", "unset", "relative", "unreadable"])
 def test_home_that_is_of_no_use_gives_nothing(format: str, broken: str, home: Path, tmp_path: Path) -> None:
@@ -331,7 +383,7 @@ def test_where_the_process_table_tells_little_nothing_is_certain(
 ) -> None:
     with StandIn(format, home, project) as agent:
         path = write(agent, new_id())
-        for name in ("start_ticks", "in_directory"):
+        for name in ("start_ticks", "working_directories"):
             with monkeypatch.context() as patch:
                 patch.setattr(process, name, lambda *_: None)
                 assert [(found.path, found.certain) for found in agent.find()] == [(path, False)]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,12 +99,12 @@ def written_files(pid: int) -> list[str]:
     return [path for name, path in files if _is_written(folder / "fdinfo" / name)]
 
 
-def in_directory(wanted: str | None) -> Iterator[int] | None:
-    """Return the processes whose working directory is `wanted` or below it, of any directory for None.
+def working_directories() -> Iterator[tuple[int, str]] | None:
+    """Return every process whose working directory we may read, so the user's own, with that directory.
 
-    Only those whose directory we may read, so the user's own. None where the system does not tell.
+    None where the system does not tell.
     """
-    return _proc_in_directory(wanted) if sys.platform.startswith("linux") else None
+    return _proc_directories() if sys.platform.startswith("linux") else None
 
 
 def command_line(pid: int) -> tuple[str, ...]:
@@ -201,17 +202,11 @@ def _is_written(info: Path) -> bool:
     return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
 
 
-def _proc_in_directory(wanted: str | None) -> Iterator[int]:
-    below = None if wanted is None else wanted.rstrip("/") + "/"
+def _proc_directories() -> Iterator[tuple[int, str]]:
     for name in os.listdir(_PROC):  # noqa: PTH208  # several times faster, and this looks at every process
-        if not name.isdigit():
-            continue
-        try:
-            path = os.readlink(f"/proc/{name}/cwd")  # noqa: PTH115
-        except OSError:
-            continue
-        if below is None or path == wanted or path.startswith(below):
-            yield int(name)
+        if name.isdigit():
+            with suppress(OSError):
+                yield int(name), os.readlink(f"/proc/{name}/cwd")  # noqa: PTH115
 
 
 def _ps_tree(root: int) -> Iterator[Process]:

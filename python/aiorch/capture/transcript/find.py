@@ -44,7 +44,10 @@ def find(
     """
     store = _STORES.get(format)
     agent = lead.read(format, pid, cwd, environment, started) if store else None
-    if store is None or agent is None or not lead.sees_the_same(pid, store.root(environment, agent.home)):
+    if store is None or agent is None:
+        return []
+    root = store.root(environment, agent.home)
+    if not root.is_absolute() or not lead.sees_the_same(pid, root):
         return []
     named = store.named(agent)
     return judge(agent, store) if named is None else named

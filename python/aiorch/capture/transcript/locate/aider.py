@@ -22,22 +22,23 @@ class AiderStore(Store):
         """Return the home: every project has a file of its own, whoever writes it."""
         return home
 
-    def seen(self, lead: Lead) -> Iterator[Seen]:
+    def seen(self, lead: Lead, since: float) -> Iterator[Seen]:
         """Yield the file that was asked for, else that of the project or of the directory."""
         told = self._told(lead)
         usual = [folder / _NAME for folder in self._folders(lead)]
-        for path in [told.resolve()] if told else usual:
-            real = files.owned(path)
-            if real is not None:
-                yield Seen(real, real.stat().st_mtime, str(real), here=True)
+        for path in [files.real(told)] if told else usual:
+            for entry in files.listed(files.real(path.parent), path.name, path.name, since):
+                yield Seen(entry.path, entry.written, str(entry.path), here=True)
 
     def known(self, lead: Lead, seen: Seen) -> Known:
         """Return that the file is of the project; an old one is gone on with always."""
         return Known(here=True)
 
-    def shared(self, lead: Lead) -> str:
-        """Return the work tree: whoever works anywhere in it writes the same file."""
-        return str(self._folders(lead)[0])
+    def competes(self, lead: Lead, directory: str) -> bool:
+        """Return whether a directory is of the same work tree: whoever works in it writes the same file."""
+        own = self._folders(lead)[0]
+        there = Path(directory)
+        return there.is_relative_to(own) and _work_tree(there) in (own, None)
 
     def places(self, lead: Lead) -> list[Path]:
         """Return the folder of the file."""
@@ -51,5 +52,8 @@ class AiderStore(Store):
     def _folders(self, lead: Lead) -> list[Path]:
         """Return the Git work tree and the directory, the former first."""
         here = Path(lead.directories[0])
-        tree = next((path for path in (here, *here.parents) if (path / ".git").exists()), here)
-        return list(dict.fromkeys([tree, here]))
+        return list(dict.fromkeys([_work_tree(here) or here, here]))
+
+
+def _work_tree(directory: Path) -> Path | None:
+    return next((path for path in (directory, *directory.parents) if files.exists(path / ".git")), None)

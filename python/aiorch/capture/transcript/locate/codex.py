@@ -38,11 +38,11 @@ class CodexStore(Store):
         locks = [found.group(1) for found in map(_LOCK.fullmatch, held) if found]
         return [] if locks and not open_now else None
 
-    def seen(self, lead: Lead) -> Iterator[Seen]:
+    def seen(self, lead: Lead, since: float) -> Iterator[Seen]:
         """Yield the sessions of the last days."""
         base = files.real(self._base(lead))
         for day in self._days(base):
-            for entry in files.listed(day, ".jsonl", "rollout-"):
+            for entry in files.listed(day, ".jsonl", "rollout-", since):
                 yield Seen(entry.path, entry.written, _session(entry.name))
 
     def known(self, lead: Lead, seen: Seen) -> Known:
@@ -99,7 +99,7 @@ def _session(name: str) -> str:
 
 def _is_main(text: str) -> bool:
     """Return whether a session is the user's own; a subagent's says where it comes from instead."""
-    if re.search(r'(?<!\\)"source"\s*:\s*\{', text):
+    if files.begins_with(text, "source", "{"):
         return False
     return files.first_string(text, "thread_source") in (None, "user")
 

@@ -31,11 +31,10 @@ class CopilotStore(Store):
         path = files.owned(folder / _EVENTS, self._base(lead))
         return [Found(lead.format, path, True, "marked as in use by the agent")] if path else []
 
-    def seen(self, lead: Lead) -> Iterator[Seen]:
+    def seen(self, lead: Lead, since: float) -> Iterator[Seen]:
         """Yield all sessions: only their first lines say of which directory they are."""
-        for folder in files.folders(files.real(self._base(lead))):
-            for entry in files.listed(folder, _EVENTS, _EVENTS):
-                yield Seen(entry.path, entry.written, folder.name)
+        for entry in files.named(files.real(self._base(lead)), _EVENTS, since):
+            yield Seen(entry.path, entry.written, entry.name)
 
     def known(self, lead: Lead, seen: Seen) -> Known:
         """Return what the first event says about the directory."""

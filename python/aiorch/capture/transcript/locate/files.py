@@ -18,7 +18,9 @@ HEAD_BYTES = 16 * 1024
 TAIL_BYTES = 16 * 1024
 NOTE_BYTES = 256 * 1024
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_TIME = re.compile(r'(?<!\\)"(?:timestamp|startTime|lastUpdated)"\s*:\s*"([0-9T:.+Z-]{10,40})"')
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_COLON = re.compile(r"\s*:\s*")
+_TIME = re.compile(r'"(?:timestamp|startTime|lastUpdated)"\s*:\s*"([0-9T:.+Z-]{10,40})"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,14 @@ def owned(path: Path, base: Path | None = None) -> Path | None:
     return real if base is None or _is_below(real, base) else None
 
 
-def listed(folder: Path, suffix: str = "", prefix: str = "") -> Iterator[Entry]:
-    """Yield the plain files of the user's own in a folder; none where it cannot be read or is a link."""
-    if folder.is_symlink():
+def listed(
+    folder: Path, suffix: str | tuple[str, ...] = "", prefix: str = "", since: float = 0.0
+) -> Iterator[Entry]:
+    """Yield the plain files of the user's own in a folder; none where it cannot be read or is a link.
+
+    Those last written before `since` are left out: there may be thousands, and each is looked at often.
+    """
+    if not is_plain_folder(folder):
         return
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -60,16 +67,64 @@ def listed(folder: Path, suffix: str = "", prefix: str = "") -> Iterator[Entry]:
                 continue
             with suppress(OSError):
                 info = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(info.st_mode) and _is_own(info):
+                if info.st_mtime >= since and stat.S_ISREG(info.st_mode) and _is_own(info):
                     yield Entry(entry.name, Path(entry.path), info.st_mtime)
+
+
+def named(folder: Path, name: str, since: float = 0.0) -> Iterator[Entry]:
+    """Yield the files of one name in the folders of a folder, as `listed` does, by the folders' names."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return
+    try:
+        for inner in os.listdir(descriptor):  # noqa: PTH208  # there may be thousands
+            path = _dated(descriptor, f"{inner}/{name}", since)
+            if path is not None and is_plain_folder(folder / inner):
+                yield Entry(inner, folder / inner / name, path)
+    finally:
+        os.close(descriptor)
+
+
+def _dated(descriptor: int, path: str, since: float) -> float | None:
+    try:
+        info = os.stat(path, dir_fd=descriptor, follow_symlinks=False)  # from a descriptor
+    except (OSError, ValueError):
+        return None
+    good = info.st_mtime >= since and stat.S_ISREG(info.st_mode) and _is_own(info)
+    return info.st_mtime if good else None
 
 
 def real(folder: Path) -> Path:
     """Return a folder without links above or in it: it is the user's way to keep sessions elsewhere."""
     try:
         return folder.resolve()
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, ValueError):
         return folder
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder, which it is not when that cannot be known."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def is_plain_folder(path: Path) -> bool:
+    """Return whether a path is a folder and no link to one."""
+    try:
+        return stat.S_ISDIR(path.lstat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def exists(path: Path) -> bool:
+    """Return whether something is at a path, which there is not when that cannot be known."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def folders(folder: Path) -> list[Path]:
@@ -103,15 +158,32 @@ def first_time(text: str) -> float | None:
 
 def first_string(text: str, key: str) -> str | None:
     """Return the first string value under a key, in a text that may be cut off in the middle of its JSON."""
-    # Within a string every quote has a backslash before it: only a real key matches.
-    found = re.search(rf'(?<!\\)"{key}"\s*:\s*("(?:[^"\\]|\\.)*")', text)
+    start = first_value(text, key)
+    found = _STRING.match(text, start) if start >= 0 else None
     if found is None:
         return None
     try:
-        value = json.loads(found.group(1))
+        value = json.loads(found.group())
     except ValueError:
         return None
     return value if isinstance(value, str) else None
+
+
+def begins_with(text: str, key: str, start: str) -> bool:
+    """Return whether the first value under a key begins so."""
+    at = first_value(text, key)
+    return at >= 0 and text.startswith(start, at)
+
+
+def first_value(text: str, key: str) -> int:
+    """Return where the first value under a key starts, -1 when there is no such key."""
+    word, at = f'"{key}"', -1
+    while (at := text.find(word, at + 1)) >= 0:
+        colon = _COLON.match(text, at + len(word))
+        # Within a string every quote has a backslash before it: only a real key has none.
+        if colon and text[at - 1 : at] != "\\":
+            return colon.end()
+    return -1
 
 
 def note(path: Path) -> dict[str, Any]:
@@ -132,7 +204,7 @@ def line(path: Path) -> str:
 def nearest(folder: Path) -> Path | None:
     """Return the folder itself or the nearest one above it that exists."""
     for path in (folder, *folder.parents):
-        if path.is_dir():
+        if is_folder(path):
             return path
     return None
 
@@ -169,5 +241,5 @@ def _is_below(path: Path, base: Path) -> bool:
 def _seconds(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None

@@ -76,8 +76,11 @@ class Store:
         """
         return None
 
-    def seen(self, lead: Lead) -> Iterable[Seen]:
-        """Return the sessions at the usual place; those of other directories may be left out."""
+    def seen(self, lead: Lead, since: float) -> Iterable[Seen]:
+        """Return the sessions at the usual place; those of other directories may be left out.
+
+        Those last written before `since` are left out.
+        """
         raise NotImplementedError
 
     def known(self, lead: Lead, seen: Seen) -> Known:
@@ -88,9 +91,9 @@ class Store:
         """Return the session that is known to be another process'; '' when none is."""
         return ""
 
-    def shared(self, lead: Lead) -> str:
-        """Return the directory whose agents may write the same sessions."""
-        return lead.directories[0]
+    def competes(self, lead: Lead, directory: str) -> bool:
+        """Return whether an agent in a directory may write what the agent's directory stands for."""
+        return directory == lead.directories[0]
 
     def asked_for(self, lead: Lead) -> str:
         """Return the session that the command line names; '' when it names none."""

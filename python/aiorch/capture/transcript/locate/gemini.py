@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,7 @@ _MAX_FOLDERS = 200
 
 def project_hash(directory: str) -> str:
     """Return what a session file calls a directory; before 0.30 its folder was named so too."""
-    return hashlib.sha256(directory.encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(os.fsencode(directory)).hexdigest()
 
 
 def project_name(directory: str) -> str:
@@ -39,12 +40,11 @@ class GeminiStore(Store):
         """Return `.gemini` in `$GEMINI_CLI_HOME`, else in the home."""
         return Path(environment.get("GEMINI_CLI_HOME") or home) / ".gemini"
 
-    def seen(self, lead: Lead) -> Iterator[Seen]:
+    def seen(self, lead: Lead, since: float) -> Iterator[Seen]:
         """Yield the sessions of the project's folders; of any that nobody owns when it has none."""
         for folder, here in self._folders(lead).items():
-            for suffix in (".jsonl", ".json"):
-                for entry in files.listed(folder / "chats", suffix, "session-"):
-                    yield Seen(entry.path, entry.written, _short_id(entry.name), here)
+            for entry in files.listed(folder / "chats", (".jsonl", ".json"), "session-", since):
+                yield Seen(entry.path, entry.written, _short_id(entry.name), here)
 
     def known(self, lead: Lead, seen: Seen) -> Known:
         """Return what the first line says: the hash of its directory, and whether it is a subagent's."""
@@ -74,9 +74,9 @@ class GeminiStore(Store):
         likely = [names.get(directory) for directory in lead.directories]
         likely += [project_hash(directory) for directory in lead.directories]
         likely += [project_name(directory) for directory in lead.directories]
-        named = [base / str(name) for name in dict.fromkeys(likely) if files.is_session(name)]
+        named = [base / str(name) for name in likely if files.is_session(name)]
         found = self._owned(
-            lead, [folder for folder in named if folder.is_dir() and not folder.is_symlink()], names
+            lead, [folder for folder in dict.fromkeys(named) if files.is_plain_folder(folder)], names
         )
         if True not in found.values():
             found |= self._owned(lead, files.folders(base)[:_MAX_FOLDERS], names)

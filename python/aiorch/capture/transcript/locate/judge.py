@@ -24,8 +24,9 @@ class _Fit:
 
 def judge(lead: Lead, store: Store) -> list[Found]:
     """Return the sessions that may be the agent's, best first."""
-    seen = sorted(store.seen(lead), key=lambda one: one.written, reverse=True)
     asked = store.asked_for(lead)
+    since = 0.0 if asked or lead.started is None else lead.started - GRAIN - NEAR
+    seen = sorted(store.seen(lead, since), key=lambda one: one.written, reverse=True)
     named = next((one for one in seen if asked and one.session == asked), None)
     if lead.started is None:
         return _unsure(lead, store, _fits(lead, store, seen), "it is not known when the agent began")
@@ -34,15 +35,15 @@ def judge(lead: Lead, store: Store) -> list[Found]:
     if named is not None and (not fits or fits[0].seen.written <= named.written):
         return [_asked(lead, store, named)]
     if not fits:
-        near = [one for one in seen if begun - NEAR <= one.written < begun]
+        near = [one for one in seen if one.written >= begun - NEAR]
         return _unsure(lead, store, _fits(lead, store, near), "it was written just before the agent began")
     return _choose(lead, store, fits, named)
 
 
 def _choose(lead: Lead, store: Store, fits: list[_Fit], named: Seen | None) -> list[Found]:
     """Choose among the sessions that were written since the agent began, newest first."""
-    directory = store.shared(lead) if fits[0].known.here else None
-    agents = leads.others(lead, store.root, directory)
+    anywhere = not fits[0].known.here
+    agents = leads.others(lead, store.root, lambda path: anywhere or store.competes(lead, path))
     if agents is None:
         return _unsure(lead, store, fits, "it is not known who else is there")
     claims = [next(filter(None, (store.claimed(lead, pid) for pid in agent)), "") for agent in agents]

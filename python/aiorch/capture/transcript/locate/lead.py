@@ -8,14 +8,16 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 
+from aiorch.capture.transcript.locate.files import is_folder, real
 from aiorch.launch import process
 
 _INTERPRETERS = re.compile(r"(?:node|bun|deno|python[0-9.]*|sh|bash|dash|zsh)")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lead:
     """The agent whose session file is looked for; `pids` is its process and its own re-executions."""
 
@@ -33,18 +35,18 @@ class Lead:
 
         A directory that is not there (any more) says nothing: a project may have been moved.
         """
-        if not directory or not directory.startswith("/") or "\0" in directory:
+        if not directory or not directory.startswith("/"):
             return None
-        if directory == self.cwd or _real(directory) == _real(self.cwd):
+        if directory in self.directories or str(real(Path(directory))) == self.directories[0]:
             return True
-        return False if Path(directory).is_dir() else None
+        return False if is_folder(Path(directory)) else None
 
-    @property
+    @cached_property
     def directories(self) -> list[str]:
         """Return the agent's directory in all the ways it may be written: really, and through links."""
         told = self.environment.get("PWD", "")
-        names = [_real(self.cwd), self.cwd]
-        if told and _real(told) == names[0]:
+        names = [str(real(Path(self.cwd))), self.cwd]
+        if told.startswith("/") and str(real(Path(told))) == names[0]:
             names.append(told)
         return list(dict.fromkeys(names))
 
@@ -107,7 +109,7 @@ def sees_the_same(pid: int, folder: Path) -> bool:
         try:
             there = inside.stat()
         except FileNotFoundError:
-            if path.exists() and Path(f"/proc/{pid}").exists():
+            if is_folder(path) and Path(f"/proc/{pid}").exists():
                 return False
             continue
         except OSError:
@@ -122,20 +124,20 @@ def sees_the_same(pid: int, folder: Path) -> bool:
 
 
 def others(
-    lead: Lead, root: Callable[[Mapping[str, str], Path], Path], directory: str | None
+    lead: Lead, root: Callable[[Mapping[str, str], Path], Path], competes: Callable[[str], bool]
 ) -> list[list[int]] | None:
-    """Return the other agents of the same kind in a directory or below it (anywhere for None).
+    """Return the other agents of the same kind in the directories that `competes` says.
 
-    Each is a list of its processes. Those that keep their files in another folder
-    are left out. None when the system does not tell.
+    Each is a list of its processes. Those that keep their files in another folder are left out. None
+    when the system does not tell.
     """
-    pids = process.in_directory(directory)
-    if pids is None:
+    directories = process.working_directories()
+    if directories is None:
         return None
     own = identity(lead.argv)
     found = []
-    for pid in pids:
-        if pid in lead.pids:
+    for pid, directory in directories:
+        if pid in lead.pids or not competes(directory):
             continue
         argv = process.command_line(pid)
         if is_agent(lead.format, argv) or (own and identity(argv) == own):
@@ -195,10 +197,3 @@ def _grouped(pids: list[int]) -> list[list[int]]:
             first, above = above, process.parent(above)
         groups.setdefault(first, []).append(pid)
     return list(groups.values())
-
-
-def _real(path: str) -> str:
-    try:
-        return str(Path(path).resolve())
-    except (OSError, RuntimeError, ValueError):
-        return path

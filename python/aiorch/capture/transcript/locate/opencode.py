@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -41,7 +42,7 @@ class OpenCodeStore(Store):
         """Return `$XDG_DATA_HOME/opencode`, by default in `~/.local/share`."""
         return Path(environment.get("XDG_DATA_HOME") or home / ".local" / "share") / "opencode"
 
-    def seen(self, lead: Lead) -> Iterator[Seen]:
+    def seen(self, lead: Lead, since: float) -> Iterator[Seen]:
         """Yield the sessions of the directory, with the times that the database gives."""
         for database in self._databases(lead):
             rows = [(row, lead.is_here(row.directory)) for row in _rows(database)]
@@ -86,15 +87,18 @@ class OpenCodeStore(Store):
         if len(rows) > 1 or rows[0][1] is not None:
             return row.updated
         logs = [database, database.with_name(f"{database.name}-wal")]
-        return max(log.stat().st_mtime for log in logs if log.exists())
+        return max(
+            (entry.written for log in logs for entry in files.listed(log.parent, log.name, log.name)),
+            default=0.0,
+        )
 
 
 def _rows(database: Path) -> list[_Row]:
     """Return the last sessions that are nobody's children; empty when it is no such database."""
     try:
         with closing(
-            sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
+            sqlite3.connect(f"file:{quote(os.fsencode(database))}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
         ) as db:
             return [_Row(str(a), str(b), int(c) / 1000, int(d) / 1000) for a, b, c, d in db.execute(_ROWS)]
-    except (sqlite3.Error, TypeError, ValueError):
+    except (sqlite3.Error, TypeError, ValueError, OverflowError):
         return []

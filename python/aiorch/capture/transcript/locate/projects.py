@@ -55,10 +55,10 @@ class ProjectStore(Store):
             return [Found(lead.format, path, True, how)] if path else []
         return None
 
-    def seen(self, lead: Lead) -> Iterator[Seen]:
+    def seen(self, lead: Lead, since: float) -> Iterator[Seen]:
         """Yield the sessions in the folders that stand for the agent's directory."""
         for folder in self._folders(lead):
-            for entry in files.listed(folder / self._beneath, ".jsonl"):
+            for entry in files.listed(folder / self._beneath, ".jsonl", since=since):
                 if not entry.name.startswith("agent-"):
                     yield Seen(entry.path, entry.written, entry.name.removesuffix(".jsonl"), here=True)
 
@@ -71,7 +71,7 @@ class ProjectStore(Store):
         )
         entry = files.first_string(text, "entrypoint")
         headless = entry is not None and entry.startswith("sdk") and not lead.says("-p", "--print")
-        side = re.search(r'(?<!\\)"isSidechain"\s*:\s*true', text) is not None
+        side = files.begins_with(text, "isSidechain", "true")
         return Known(
             here=not elsewhere,
             ours=not (headless or side),
@@ -93,7 +93,10 @@ class ProjectStore(Store):
         """Return the directory's folders, and the register, which changes with the session."""
         folders = self._folders(lead) or [self.projects(lead) / folder_name(lead.directories[0])]
         registry = self._registry(lead)
-        return [*(folder / self._beneath for folder in folders), *([registry] if registry.is_dir() else [])]
+        return [
+            *(folder / self._beneath for folder in folders),
+            *([registry] if files.is_folder(registry) else []),
+        ]
 
     def _registry(self, lead: Lead) -> Path:
         return self.root(lead.environment, lead.home) / "sessions"
@@ -146,7 +149,8 @@ class QwenStore(ProjectStore):
     def projects(self, lead: Lead) -> Path:
         """Return `projects` in `$QWEN_RUNTIME_DIR`, else in the root."""
         told = _below_home(lead.environment.get("QWEN_RUNTIME_DIR", ""), lead.home)
-        return (told or self.root(lead.environment, lead.home)) / "projects"
+        root = told or self.root(lead.environment, lead.home)
+        return Path(lead.directories[0], root, "projects")
 
 
 def _below_home(told: str, home: Path) -> Path | None:
