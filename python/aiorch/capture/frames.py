@@ -12,7 +12,7 @@ from aiorch.capture.grammar import MARKER, Broken, Complete, Partial, content_ke
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.lines import CUT_OFF
 from aiorch.capture.marker import Found, find_markers
-from aiorch.capture.plain import advanced, has_trace
+from aiorch.capture.plain import advanced, has_trace, trace_end
 from aiorch.capture.reach import beyond
 from aiorch.capture.screen import HISTORY_ROWS, Row, Screen
 
@@ -25,8 +25,10 @@ Fixed places in the stream, not the ends of reads: the result doesn't depend on 
 # Replaced bytes, and emoji whose parts terminals and programs count differently.
 _UNSURE = re.compile("[\ufffd\ufe0f\u200d\U0001f1e6-\U0001f1ff\U0001f3fb-\U0001f3ff]")
 
-SCAN_BYTES = 2048
+SCAN_BYTES = 4096
 """Output that has to come, on average, for one look at the end of a frame: keeps hostile output cheap."""
+# The beginning of lines erased upwards, which already erases: it waits for its end.
+_BEGUN = re.compile(rb"\x1b(?:\[(?:2(?:K(?:\x1b(?:\[1?)?)?)?)?)?\Z")
 
 MAX_REMEMBERED = 65536
 _ERROR_HEAD = 48
@@ -41,6 +43,9 @@ _FRAME = re.compile(
 )
 
 
+_Hit = tuple[Found, str | None]
+
+
 class ScreenReader:
     """Bytes of one drawn screen → sightings.
 
@@ -52,14 +57,14 @@ class ScreenReader:
         self._screen = Screen(cols, rows, apart=gutter is not None and gutter.apart)
         self._gutter = self._style = gutter
         self._checked = -1
-        self._edge_at = self._framed_at = 0
+        self._edge_at = 0
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._last: set[str] = set()
         self._doubts: set[str] = set()
         self._offset = 0
-        self._tail = b""
+        self._tail = self._held = b""
         self._position = ""
-        self._credit = (_BURST * SCAN_BYTES, 0)
+        self._paid = -_BURST * SCAN_BYTES
         self._hot = False
         self._suspect = 0
         self._unsettled = False
@@ -67,11 +72,17 @@ class ScreenReader:
         self._resized = False
         self._torn = False
         self._next_row = 0
+        self._past: tuple[int, list[Row], list[_Hit]] = (0, [], [])
 
     @property
     def losses(self) -> int:
         """Return how often the emulator had to be rebuilt after a panic."""
         return self._screen.losses
+
+    @property
+    def _is_alert(self) -> bool:
+        """Say whether the output may hold a directive, or what was drawn before a resize."""
+        return self._hot or self._suspect > 0 or self._resized
 
     @property
     def wants_settle(self) -> bool:
@@ -80,8 +91,15 @@ class ScreenReader:
 
     def feed(self, data: bytes, position: str) -> list[Sighting]:
         """Take bytes that begin at `position`."""
+        if self._held:
+            data, position = self._held + data, advanced(position, -len(self._held))
+        end = _BEGUN.search(data, max(0, len(data) - _TAIL))
+        self._held = end.group() if end else b""
+        return self._feed(data[: len(data) - len(self._held)], position)
+
+    def _feed(self, data: bytes, position: str) -> list[Sighting]:
         sightings: list[Sighting] = []
-        if not (self._hot or self._suspect or self._resized or has_trace(self._tail[-2:] + data)):
+        if not (self._is_alert or has_trace(self._tail[-2:] + data)):
             self._advance(data)
             self._position = advanced(position, len(data))
             return sightings
@@ -99,21 +117,31 @@ class ScreenReader:
     def _feed_slice(self, piece: bytes, position: str) -> list[Sighting]:
         """Take bytes of one slice, with a look at the screen where a frame ends."""
         sightings: list[Sighting] = []
-        before, done = len(self._tail), 0
-        for edge in _FRAME.finditer(self._tail + piece):
-            end = edge.end() - before
-            if end <= 0:
+        done = 0
+        if not self._is_alert:
+            behind = trace_end(self._tail[-2:] + piece) - len(self._tail[-2:])
+            done = behind if behind > 0 else len(piece)
+            self._take(piece[:done])
+        # A sequence may have begun in what was taken.
+        before, at = len(self._tail) - done, 0
+        text = self._tail + piece[done:]
+        while edge := _FRAME.search(text, at):
+            at, end = edge.end(), edge.end() - before
+            if end <= done:
+                continue
+            self._edge_at = self._offset + end - done
+            missing = self._paid + SCAN_BYTES - self._edge_at
+            if missing > 0 and not self._resized:
+                at += max(0, missing - _TAIL)
                 continue
             # Nothing is drawn by the beginning of a sequence, if it came earlier.
             start = max(done, edge.start() - before)
-            self._edge_at = self._offset + end - done
-            if not self._resized and self._credit_at(self._edge_at) < SCAN_BYTES:
-                continue
             self._take(piece[done:start])
             done = start
             if self._resized and self._offset != self._checked:
                 self._check_blank()
-            if self._changed and (self._hot or self._suspect) and self._may_look():
+            if missing <= 0 and self._changed and (self._hot or self._suspect):
+                self._paid = max(self._paid, self._edge_at - _BURST * SCAN_BYTES) + SCAN_BYTES
                 self._position = advanced(position, end)
                 self._screen.flush()
                 sightings.extend(self._scan(framed=True))
@@ -125,25 +153,15 @@ class ScreenReader:
         return sightings
 
     def _scan_slice(self) -> list[Sighting]:
-        """Look at the screen in the midst of output, unless that was just done at the end of a frame."""
-        begin = self._offset - SLICE
-        if self._framed_at > begin and self._screen.scrolled - self._next_row < _FEW_ROWS:
+        """Look at the screen in the midst of output.
+
+        Where frames have ends, anything between them may be half a frame, even twice in a row: only what
+        scrolls off is looked at.
+        """
+        framed = self._edge_at > self._offset - SLICE
+        if framed and self._screen.scrolled - self._next_row < _FEW_ROWS:
             return []
-        # Where frames have ends, anything between them may be half a frame, even twice in a row.
-        return self._scan(steady=self._edge_at <= begin)
-
-    def _credit_at(self, offset: int) -> int:
-        credit, since = self._credit
-        return min(_BURST * SCAN_BYTES, credit + offset - since)
-
-    def _may_look(self) -> bool:
-        """Say whether enough has come for another look, and count it."""
-        credit = self._credit_at(self._edge_at)
-        if credit < SCAN_BYTES:
-            return False
-        self._credit = (credit - SCAN_BYTES, self._edge_at)
-        self._framed_at = self._edge_at
-        return True
+        return self._scan(steady=not framed)
 
     def _check_blank(self) -> None:
         """Forget the resize once nothing is shown of what was drawn before it."""
@@ -152,6 +170,7 @@ class ScreenReader:
         if self._screen.is_blank:
             self._resized = self._torn = False
             self._style = self._gutter
+            self._past = (0, [], [])
 
     def _take(self, part: bytes) -> None:
         if part and has_trace(self._tail[-2:] + part):
@@ -163,13 +182,20 @@ class ScreenReader:
         """Look at the screen while no output comes."""
         if not self.wants_settle:
             return []
+        self._flush()
         self._unsettled = False
-        self._screen.flush()
         return self._scan(settled=True)
+
+    def _flush(self) -> None:
+        """Draw what waits for its end."""
+        self._take(self._held)
+        self._held = b""
+        self._screen.flush()
 
     def resize(self, cols: int, rows: int) -> None:
         """Take the pane's new size; from then on a row break must be explained by the width."""
         if (cols, rows) != (self._screen.cols, self._screen.rows):
+            self._flush()
             blank = not self._screen.history and not any(row.text for row in self._screen.view())
             self._screen.resize(cols, rows)
             if blank:
@@ -183,6 +209,7 @@ class ScreenReader:
     def use_gutter(self, gutter: Gutter | None) -> None:
         """Look at the rows as another agent draws them."""
         self._gutter = self._style = gutter
+        self._past = (0, [], [])
         self._screen.apart = gutter is not None and gutter.apart
         self._hot = self._unsettled = True
 
@@ -196,11 +223,11 @@ class ScreenReader:
 
         They end at `offset` of the stream; nothing on the screen will be yielded.
         """
-        self._offset = offset
+        self._offset, self._held = offset, b""
         if not keep:
             self._screen = self._screen.blank()
         self._next_row = 0
-        self._tail = b""
+        self._tail = data[-_TAIL:]
         self._screen.feed(data)
         self._remember()
 
@@ -241,7 +268,7 @@ class ScreenReader:
         if data and self._screen.feed(data):
             self._unsettled = self._changed = True
 
-    def _find(self) -> list[Found]:
+    def _find(self) -> list[_Hit]:
         """Return the markers of the rows that are new since the last scan, or still visible."""
         history = self._screen.history[-HISTORY_ROWS:]
         rows = [*history, *self._screen.view()]
@@ -252,11 +279,34 @@ class ScreenReader:
             self._hot = False
             self._next_row = self._screen.scrolled
             return []
-        found = list(find_markers(rows, self._screen.cols, self._style, first))
+        known = self._unchanged(rows, first)
+        begin, finished = (known[-1][0].row + 1, known[-1][0].last) if known else (first, -1)
+        fresh = list(find_markers(rows, self._screen.cols, self._style, begin, finished))
+        found = [hit for hit, _ in known] + fresh
         waiting = [hit.row for hit in found if isinstance(hit.verdict, Partial) and hit.last >= visible - 1]
         self._next_row = top + min([visible, *waiting])
         self._hot = bool(waiting) or _has_marker(rows, visible)
-        return [_off(hit, visible) for hit in found]
+        fresh = [_off(hit, visible) for hit in fresh]
+        hits = known + [(hit, _key(hit)) for hit in fresh]
+        self._past = (self._screen.scrolled, rows, hits)
+        return hits
+
+    def _unchanged(self, rows: list[Row], first: int) -> list[_Hit]:
+        """Return what the last scan found complete in rows that are the same now, and all rows above, too."""
+        scrolled, old, hits = self._past
+        if scrolled != self._screen.scrolled or len(old) != len(rows) or not hits:
+            return []
+        known = []
+        same = next((i for i in range(first, len(rows)) if rows[i] is not old[i]), len(rows))
+        for hit, key in hits:
+            if (
+                not isinstance(hit.verdict, Complete)
+                or hit.refusal
+                or not first <= hit.row <= hit.last < same
+            ):
+                break
+            known.append((hit, key))
+        return known
 
     def _scan(self, *, settled: bool = False, framed: bool = False, steady: bool = False) -> list[Sighting]:
         """Look at the screen: of a pane that is quiet, at the end of a frame, or in the midst of output.
@@ -267,8 +317,7 @@ class ScreenReader:
         sightings: list[Sighting] = []
         current: set[str] = set()
         doubts: set[str] = set()
-        for hit in self._find():
-            key = _key(hit)
+        for hit, key in self._find():
             if key is None or key in self._seen or (self._resized and not hit.explained):
                 continue
             good = isinstance(hit.verdict, Complete) and not hit.refusal
@@ -305,8 +354,7 @@ class ScreenReader:
 
     def _remember(self) -> list[Rejected]:
         known = []
-        for hit in self._find():
-            key = _key(hit)
+        for hit, key in self._find():
             if key is None or key in self._seen:
                 continue
             self._note(key)

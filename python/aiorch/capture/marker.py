@@ -60,13 +60,15 @@ class _Block:
     explained: bool
 
 
-def find_markers(rows: Sequence[Row], cols: int, gutter: Gutter | None, first: int = 0) -> Iterator[Found]:
+def find_markers(
+    rows: Sequence[Row], cols: int, gutter: Gutter | None, first: int = 0, finished: int = -1
+) -> Iterator[Found]:
     """Yield every marker with an object behind it, in order; never raises.
 
     `rows` may begin with rows that scrolled off; markers above `first` are not looked for, but the rows
-    are read to find out whose words follow. Without a gutter only the place on the line counts.
+    are read to find out whose words follow. `finished` is the last row of a directive just above `first`.
+    Without a gutter only the place on the line counts.
     """
-    finished = -1
     owners: Owners = {}
     for index in range(first, len(rows)):
         text = rows[index].text

@@ -128,10 +128,14 @@ class PaneReader:
         if start is None:
             return len(data)
         self._drawing = True
-        # What was printed so far is on the screen too, and was decided as lines.
+        # What was printed so far is on the screen too, and was decided as lines; the sequence that draws, of
+        # which a part may have come earlier, is not part of it.
+        end = self._total + len(lines)
+        held = self._recent[start:] if start < 0 else b""
         # A seeded screen is continued as long as all that followed it is known.
-        keep = self._fresh and self._total + len(lines) <= _RECENT
-        self._screen.restart(self._recent, self._total + len(lines), keep)
+        keep = self._fresh and end <= _RECENT
+        self._screen.restart(self._recent[: len(self._recent) - len(held)], end - len(held), keep)
+        sightings.extend(self._screen.feed(held, advanced(position, -len(held))))
         self._fresh = False
         self._recent = b""
         return len(lines)

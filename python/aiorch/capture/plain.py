@@ -30,7 +30,13 @@ def has_trace(data: bytes) -> bool:
 def advanced(position: str, by: int) -> str:
     """Return the position `segment:offset` that is `by` bytes further on; without an offset, the same."""
     segment, _, offset = position.rpartition(":")
-    return f"{segment}:{int(offset) + by}" if offset.isdigit() else position
+    return f"{segment}:{max(0, int(offset) + by)}" if offset.isdigit() else position
+
+
+def trace_end(data: bytes) -> int:
+    """Return the index behind the first part of a marker in `data`, or -1."""
+    ends = [at + len(trace) for trace in TRACES if (at := data.find(trace)) >= 0]
+    return min(ends, default=-1)
 
 
 class Positions:

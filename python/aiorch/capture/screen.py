@@ -70,9 +70,12 @@ class Row:
 
 def width_of(text: str) -> int:
     """Return how many columns `text` takes, by East Asian width; combining characters take none."""
-    if text.isascii():
-        return len(text)
-    return sum(_char_width(char) for char in text)
+    return len(text) if text.isascii() else _wide_width(text)
+
+
+@lru_cache(2048)
+def _wide_width(text: str) -> int:
+    return sum(map(_char_width, text))
 
 
 @lru_cache(4096)
@@ -130,7 +133,7 @@ class Clusters:
 
     def decode(self, text: str) -> str:
         """Put the clusters back."""
-        return text.translate(self._clusters) if _STAND_INS.search(text) else text
+        return text.translate(self._clusters) if self._names and _STAND_INS.search(text) else text
 
     def _stand_in(self, match: re.Match[str]) -> str:
         cluster = match.group()
