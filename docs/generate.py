@@ -47,6 +47,7 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "permissions": (" ".join(PERMISSIONS), "What workers may do by themselves: see [agents](agents.md)."),
     "mode": (" ".join(MODES), "Whether a worker runs to its end, or its program stays open in the pane."),
     "approve": ("auto ask", "`ask` asks before every start, whoever asked for it."),
+    "fenced": ("accept ask ignore", "What becomes of a directive in a code fence, where one can be told."),
     "history_limit": ("0 to 1000000", "Lines of scroll-back of a worker's pane."),
     "min_rows": ("2 to 500", "Least height of a worker's pane. See the note below."),
     "min_columns": ("40 to 1000", "Below this width the orchestrator is a strip. See the note below."),

@@ -23,6 +23,13 @@ def _wait_other_client(lab: Lab, client: str) -> None:
     until(lambda: lab.tmux("show-options", "-v", "-t", "m", "@aiorch_client") != client, "another client")
 
 
+def _count_directives(lab: Lab) -> int:
+    journal = lab.journal()
+    count = len(journal.directives())
+    journal.close()
+    return count
+
+
 def _wait_received(lab: Lab, count: int) -> None:
     told = f"{count} directives"
     until(lambda: len([event for event in lab.events() if event.tag == "RECEIVED"]) == count, told)
@@ -117,15 +124,24 @@ def test_killed_log_writer_is_replaced_and_told(lab: Lab) -> None:
     lab.wait_told("ASKING")
 
 
-def test_flood_of_questions_is_cut_off_with_one_message(lab: Lab) -> None:
+def test_flood_from_a_pane_is_cut_off_with_one_message(lab: Lab) -> None:
     lab.start(DEFAULT_STEP)
     lab.say_line("\n".join(f'[ORCHESTRATE] {{"task": "number {index}"}}' for index in range(400)))
-    lab.wait_told("ERROR", "50 questions are open")
+    lab.wait_told("ERROR", "more than 50 directives at once")
     _prompt(lab)
     lab.aiorch("decline", "--all")
     lab.wait_told("IGNORED", "#1 declined")
     assert len([event for event in lab.events() if event.tag == "ERROR"]) == 1
     assert len([event for event in lab.events() if event.tag == "ASKING"]) == 50
+
+
+def test_questions_have_an_end(lab: Lab) -> None:
+    lab.start(f'approve = "ask"\n{DEFAULT_STEP}')
+    for index in range(60):
+        lab.request({"verb": "run", "payload": {"task": f"number {index}"}, "source": "cli"})
+    lab.wait_told("ERROR", "50 questions are open")
+    until(lambda: _count_directives(lab) == 60, "all are in the journal")
+    assert len([event for event in lab.events() if event.tag == "ERROR"]) == 1
 
 
 def test_detached_control_client_comes_back_in_the_same_engine(lab: Lab) -> None:

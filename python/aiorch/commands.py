@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiorch import paths
 from aiorch.client import Place, locate, request
-from aiorch.errors import EngineError, RequestError, UsageError
+from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
 from aiorch.journal import DirectiveState, Journal
 from aiorch.ui.monitor import follow, format_event, use_color
 from aiorch.ui.report import printable, worker_record, worker_table
@@ -162,7 +162,12 @@ def _init(options: argparse.Namespace) -> int:
 def _doctor(options: argparse.Namespace) -> int:
     from aiorch import doctor
 
-    return doctor.report(as_json=options.json)
+    try:
+        with _reading(options) as journal:
+            source = journal.meta("source")
+    except AiorchError:
+        source = None
+    return doctor.report(source if isinstance(source, str) else "", as_json=options.json)
 
 
 def _demo(options: argparse.Namespace) -> int:

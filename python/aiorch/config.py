@@ -14,6 +14,7 @@ from aiorch.trust import Demand, Speaker, Verdict
 
 PERMISSIONS = ("ask", "edit", "full")
 MODES = ("oneshot", "interactive")
+FENCED = ("accept", "ask", "ignore")
 TASK_VIA = ("arg", "stdin", "file")
 
 _BUILTIN_RULES = Path(__file__).with_name("plan") / "builtin.toml"
@@ -49,6 +50,7 @@ class Config:
     permissions: str = "edit"
     mode: str = "oneshot"
     approve: str = "auto"
+    fenced: str = "accept"
     history_limit: int = 2000
     min_rows: int = 5
     min_columns: int = 120
@@ -95,6 +97,7 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
         permissions=reader.text("permissions", base.permissions, choices=PERMISSIONS),
         mode=reader.text("mode", base.mode, choices=MODES),
         approve=reader.text("approve", base.approve, choices=("auto", "ask")),
+        fenced=reader.text("fenced", base.fenced, choices=FENCED),
         history_limit=reader.whole("history_limit", base.history_limit, 0, 1_000_000),
         min_rows=reader.whole("min_rows", base.min_rows, 2, 500),
         min_columns=reader.whole("min_columns", base.min_columns, 40, 1000),

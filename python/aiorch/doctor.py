@@ -19,8 +19,11 @@ from aiorch.workers.profile import AgentProfile, check_types, find_agent, load_p
 _LIBRARIES = ("libtmux", "watchdog", "tomli", "pyavt")
 
 
-def report(*, as_json: bool = False) -> int:
-    """Print what was found, as text or JSON; return 0 when nothing is wrong, else 1."""
+def report(source: str, *, as_json: bool = False) -> int:
+    """Print what was found, as text or JSON; return 0 when nothing is wrong, else 1.
+
+    `source` says where the run of this session reads directives from, '' without a run.
+    """
     facts = {
         "aiorch": __version__,
         "python": f"{platform.python_version()} ({sys.executable})",
@@ -28,6 +31,7 @@ def report(*, as_json: bool = False) -> int:
         **{name: metadata.version(name) for name in _LIBRARIES},
         "configuration": _configuration(),
         "runs": str(paths.state_dir() / "runs"),
+        "directives": f"read from {source}" if source else "not read: no run in this session",
     }
     config, problems = _config()
     profiles = load_profiles(paths.config_dir() / "profiles")

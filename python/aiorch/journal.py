@@ -202,7 +202,9 @@ class Journal:
 
     def add_directive(self, directive: Directive, conversation: int) -> int | None:
         """Record a directive and return its number, or None when this very directive is there already."""
-        key = f"{conversation}:{directive.source}:{directive.key}"
+        # What a session file says bears the agent's own mark, the same in all its conversations.
+        own = directive.key.startswith("transcript:")
+        key = directive.key if own else f"{conversation}:{directive.source}:{directive.key}"
         return self._insert_directive(
             key, conversation, directive.source, directive.provenance, directive.position,
             directive.received_as, json.dumps(directive.payload), None, DirectiveState.ASKING, "",

@@ -41,7 +41,7 @@ SPEAKERS: Final[Mapping[Speaker, str]] = {
     Speaker.USER: "your keys and commands, the lead's own calls",
     Speaker.TRANSCRIPT: "the transcript of a known agent",
     Speaker.SCREEN: "the screen of a known agent (unverified)",
-    Speaker.PLAIN: "a pane that runs some other program",
+    Speaker.PLAIN: "a pane that runs some other program; Aider's history",
     Speaker.WORKER: "a worker",
 }
 DEMANDS: Final[Mapping[Demand, str]] = {

@@ -3,6 +3,7 @@
 Started as the process of a pane: `python player.py RECORDING --go FILE --end FILE [--speed F]`. The
 terminal is put into raw mode, so that the kernel changes no byte. Playing starts when the go file
 appears; at its end the end file is made, and the player lives on until it is killed, as an agent would.
+With `--files AGENT` it also writes the recording's session files where that agent would, as it goes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,13 +84,27 @@ def _write(data: bytes) -> None:
         view = view[os.write(1, view) :]
 
 
-def play(recording: Path, speed: float, longest: float) -> None:
-    """Write the whole recording."""
-    for chunk in chunks(recording, speed, longest):
+def play(recording: Path, speed: float, longest: float, steps: Sequence[Callable[[], None]]) -> None:
+    """Write the whole recording; the steps by which its files grow are spread evenly over it."""
+    pieces = list(chunks(recording, speed, longest))
+    done = 0
+    for index, chunk in enumerate(pieces, 1):
         _drain(chunk.pause)
         if chunk.size:
             _resize(*chunk.size)
         _write(chunk.data)
+        while done < len(steps) * index // len(pieces):
+            steps[done]()
+            done += 1
+
+
+def _steps(recording: Path, agent: str) -> list[Callable[[], None]]:
+    sys.path.insert(0, str(Path(os.environ["PLAYER_TESTS"])))
+    from support.session_home import growth, place, session_files
+
+    home, project = Path(os.environ["HOME"]), Path.cwd()
+    sources = session_files(recording)
+    return [step for source in sources for step in growth(agent, source, place(agent, source, home, project))]
 
 
 def main() -> None:
@@ -100,11 +115,16 @@ def main() -> None:
     parser.add_argument("--end", type=Path, required=True)
     parser.add_argument("--speed", type=float, default=1.0, help="0: no pauses")
     parser.add_argument("--longest", type=float, default=60.0, help="longest pause in seconds")
+    parser.add_argument("--files", metavar="AGENT", default="")
+    parser.add_argument("--late", action="store_true", help="write the files only when all was shown")
     options = parser.parse_args()
     tty.setraw(0)
     while not options.go.exists():
         _drain(POLL)
-    play(options.recording, options.speed, options.longest)
+    steps = _steps(options.recording, options.files) if options.files else []
+    play(options.recording, options.speed, options.longest, [] if options.late else steps)
+    for step in steps if options.late else []:
+        step()
     options.end.touch()
     while True:
         _drain(3600)

@@ -25,7 +25,7 @@ class Directive:
     `payload` is the JSON object as given, unknown keys included. `key` is the identity inside its
     source: a second sighting with the same key is the same directive. `position` says where it was
     seen (a log offset, a line of a transcript, a request id). `altered` is set when rendering
-    visibly lost something.
+    visibly lost something, `fenced` where it is known to stand in a code fence.
     """
 
     payload: Mapping[str, object]
@@ -35,6 +35,7 @@ class Directive:
     received_as: str
     key: str
     altered: bool = False
+    fenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

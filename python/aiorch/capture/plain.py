@@ -184,4 +184,6 @@ def _sighting(hit: Hit) -> Sighting:
     if hit.refusal:
         return Rejected(hit.refusal, Source.PLAIN, hit.where, hit.text, key, is_error=False)
     provenance = "a fenced line of output" if hit.fenced else "a line of output"
-    return Directive(hit.verdict.payload, Source.PLAIN, provenance, hit.where, hit.text, key)
+    return Directive(
+        hit.verdict.payload, Source.PLAIN, provenance, hit.where, hit.text, key, fenced=hit.fenced
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from aiorch.capture.directive import Directive, Rejected, Sighting, Source
 from aiorch.capture.reference import merged, read_reference
 from aiorch.config import Config
 from aiorch.engine.crew import Crew
+from aiorch.engine.flood import BURST, Flood
 from aiorch.engine.primary import Primary
 from aiorch.errors import AiorchError, DirectiveError
 from aiorch.journal import DirectiveRow, DirectiveState, Journal, Tag
@@ -21,6 +23,7 @@ from aiorch.workers.profile import AgentProfile, builtin_agents, known_types
 
 SHOWN_TASK = 200
 MAX_QUESTIONS = 50
+_PANE = frozenset({Source.SCREEN, Source.PLAIN, Source.TRANSCRIPT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,28 @@ class Intake:
         self._config, self._profiles = config, profiles
         self._agents = set(builtin_agents(profiles))
         self._flooded = False
+        self._flood = Flood()
         self._types = set(known_types(profiles, config))
 
     def take(self, sighting: Sighting, *, from_worker: bool = False) -> Answer:
         """Decide about one sighting, in one transaction; the same one again changes nothing."""
         with self._journal.transaction():
+            if sighting.source in _PANE and not self._admits():
+                return Answer(None, "refused", "too many at once")
             if isinstance(sighting, Rejected):
                 return self._reject(sighting)
             return self._receive(sighting, from_worker)
+
+    def note(self, directive: Directive, reason: str, *, quiet: bool = False) -> None:
+        """Record a directive that is not to run; `quiet` leaves the event log alone."""
+        with self._journal.transaction():
+            number = self._journal.add_directive(directive, self._primary.conversation)
+            if number is None:
+                return
+            self._journal.set_directive(number, DirectiveState.IGNORED, reason)
+            if not quiet:
+                text = f"{reason} (#{number}: {shown(directive.received_as)})"
+                self._journal.add_event(Tag.IGNORED, text)
 
     def approve(self, number: int | None) -> list[Answer]:
         """Run the directive of that number that waits for an answer, or all of them.
@@ -95,6 +112,8 @@ class Intake:
         number = self._journal.add_rejected(rejected, self._primary.conversation)
         if number is None:
             return Answer(None, "known", "seen before")
+        if rejected.source in _PANE:
+            self._flood.spend()
         tag = Tag.ERROR if rejected.is_error else Tag.IGNORED
         self._journal.add_event(tag, f"{rejected.reason} (#{number}: {shown(rejected.received_as)})")
         return Answer(number, "rejected" if rejected.is_error else "ignored", rejected.reason)
@@ -103,6 +122,8 @@ class Intake:
         number = self._journal.add_directive(directive, self._primary.conversation)
         if number is None:
             return Answer(None, "known", "seen before")
+        if directive.source in _PANE:
+            self._flood.spend()
         try:
             request, payload = self._request(directive.payload)
             self._journal.set_request(number, request.id, payload)
@@ -135,10 +156,7 @@ class Intake:
             raise DirectiveError(
                 f'id "{shown(user_id)}" was used before for something else (#{earlier.number})'
             )
-        reason = f'id "{shown(user_id)}" has run already (#{earlier.number})'
-        self._journal.set_directive(number, DirectiveState.IGNORED, reason)
-        self._journal.add_event(Tag.IGNORED, reason)
-        return Answer(number, "ignored", reason)
+        return self._ignore(number, f'id "{shown(user_id)}" has run already (#{earlier.number})')
 
     def _judge(self, number: int, plan: Plan, directive: Directive, from_worker: bool) -> Answer:
         if directive.source is Source.SCREEN:
@@ -156,17 +174,33 @@ class Intake:
         )  # fmt: skip
         if verdict is Verdict.REFUSE:
             return self._refuse(number, f"not allowed: {reason}")
-        if verdict is Verdict.ASK or self._config.approve == "ask":
+        if directive.fenced and self._config.fenced == "ignore":
+            return self._ignore(number, 'it stands in a code fence (fenced = "ignore" in config.toml)')
+        fenced = directive.fenced and self._config.fenced == "ask"
+        if verdict is Verdict.ASK or fenced or self._config.approve == "ask":
             if self._journal.asking() > MAX_QUESTIONS:
                 return self._turn_away(number)
             if verdict is not Verdict.ASK:
-                reason = 'approve = "ask" in config.toml'
+                reason = f'{"fenced" if fenced else "approve"} = "ask" in config.toml'
             plan_text = json.dumps([asdict(worker) for worker in plan.workers])
             self._journal.set_directive(number, DirectiveState.ASKING, reason, plan_text)
             question = f"#{number}: start {counted(len(plan.workers))}? prefix + O answers ({reason})"
             self._journal.add_event(Tag.ASKING, question)
             return Answer(number, "asking", f"#{number} waits for the user's answer")
         return self._run(number, plan.workers)
+
+    def _admits(self) -> bool:
+        """Say whether a pane may bring one more; the event log tells when a flood begins and ends."""
+        before = self._flood.refused
+        if not self._flood.admits(time.monotonic()):
+            if not before:
+                text = f"more than {BURST} directives at once: the rest is not taken until it gets less"
+                self._journal.add_event(Tag.ERROR, text)
+            return False
+        if before:
+            self._flood.refused = 0
+            self._journal.add_event(Tag.ERROR, f"{counted(before, 'directive')} not taken: too many at once")
+        return True
 
     def _turn_away(self, number: int) -> Answer:
         """Refuse a question too many; the event log says so once, the journal keeps each."""
@@ -185,6 +219,11 @@ class Intake:
         self._journal.add_event(Tag.SPAWNING, words)
         return Answer(number, "queued", f"#{number}: {words}: {names}")
 
+    def _ignore(self, number: int, reason: str) -> Answer:
+        self._journal.set_directive(number, DirectiveState.IGNORED, reason)
+        self._journal.add_event(Tag.IGNORED, f"{reason} (#{number})")
+        return Answer(number, "ignored", reason)
+
     def _refuse(self, number: int, reason: str) -> Answer:
         self._journal.set_directive(number, DirectiveState.REJECTED, reason)
         self._journal.add_event(Tag.ERROR, f"{reason} (#{number})")
@@ -198,6 +237,6 @@ def shown(text: str) -> str:
     return flat if len(flat) <= SHOWN_TASK else flat[: SHOWN_TASK - 1] + "…"
 
 
-def counted(workers: int) -> str:
-    """Return a number of workers in words."""
-    return "1 worker" if workers == 1 else f"{workers} workers"
+def counted(number: int, what: str = "worker") -> str:
+    """Return a number of things in words."""
+    return f"1 {what}" if number == 1 else f"{number} {what}s"

@@ -8,13 +8,15 @@ import queue
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
 from aiorch.engine.run import Run
@@ -30,6 +32,7 @@ class Kind(StrEnum):
 
     LOG = "log"
     INBOX = "inbox"
+    FILES = "files"
     EXIT = "exit"
     TMUX = "tmux"
     STOP = "stop"
@@ -55,6 +58,37 @@ class _Wake(FileSystemEventHandler):
         if event.is_directory or event.event_type not in ("modified", "created", "moved"):
             return
         self._put(Kind.LOG if os.fsencode(event.src_path).startswith(self._logs) else Kind.INBOX)
+
+
+class _Watches(FileSystemEventHandler):
+    """Watches the folders that matter at the moment, and wakes the engine for what matters in them."""
+
+    def __init__(self, observer: BaseObserver, wake: Callable[[], None]) -> None:
+        self._observer, self._wake = observer, wake
+        self._watches: dict[Path, ObservedWatch] = {}
+        self._names: tuple[bytes, ...] = ()
+
+    def __call__(self, folders: Sequence[Path], names: Sequence[Path]) -> None:
+        """Watch these folders, each without what is below it; `names` are how paths of interest begin."""
+        self._names = tuple(os.fsencode(name) for name in names)
+        for folder in self._watches.keys() - set(folders):
+            with suppress(KeyError):
+                self._observer.unschedule(self._watches.pop(folder))
+        for folder in folders:
+            if folder not in self._watches:
+                # A folder that is gone again, or too many watches: the pane's output makes us look, too.
+                with suppress(OSError):
+                    self._watches[folder] = self._observer.schedule(self, str(folder), recursive=False)
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Wake the engine when something changed that begins with a name of interest, or leads to one."""
+        if event.event_type not in ("modified", "created", "moved", "deleted"):
+            return
+        if event.is_directory and event.event_type == "modified":
+            return
+        paths = [os.fsencode(path) for path in (event.src_path, event.dest_path) if path]
+        if any(path.startswith(name) or name.startswith(path) for path in paths for name in self._names):
+            self._wake()
 
 
 class Engine:
@@ -86,11 +120,13 @@ class Engine:
         observer.schedule(wake, str(run.paths.logs), recursive=False)
         observer.schedule(wake, str(run.paths.inbox), recursive=False)
         observer.start()
+        run.watch = _Watches(observer, lambda: self._wake(Kind.FILES))
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         try:
             # What came while no engine ran is there already, and nobody will tell.
             self._wake(Kind.LOG)
             self._wake(Kind.INBOX)
+            self._wake(Kind.FILES)
             run.show()
             while not run.over:
                 self._step(run)
@@ -129,13 +165,14 @@ class Engine:
         self._queue = queue.SimpleQueue()
         self._pending.clear()
         run.reattach(ControlClient(run.socket, run.session.session, self.notify_tmux))
-        self._wake(Kind.LOG)
-        self._wake(Kind.INBOX)
+        for kind in (Kind.LOG, Kind.INBOX, Kind.FILES):
+            self._wake(kind)
         run.crew.reconcile()
 
     def _next(self, run: Run) -> Event | None:
         """Return the next event, or None when it is time for something that was put off."""
-        due = [at for at in (self._settle_at(), run.crew.next_time()) if at is not None]
+        times = (self._settle_at(), run.crew.next_time(), run.transcripts.due)
+        due = [at for at in times if at is not None]
         try:
             return self._queue.get(timeout=max(0.0, min(due) - time.time()) if due else None)
         except queue.Empty:
@@ -154,6 +191,9 @@ class Engine:
         elif event.kind is Kind.INBOX:
             self._pending.discard(Kind.INBOX)
             run.requests.read()
+        elif event.kind is Kind.FILES:
+            self._pending.discard(Kind.FILES)
+            run.read_files()
         elif event.kind is Kind.EXIT:
             run.process_ended(event.pid)
         elif event.kind is Kind.TMUX:
@@ -177,6 +217,7 @@ class Engine:
             run.settle()
             # What is broken or does not count is told only when it is still there the next time.
             self._plan_settle(run)
+        run.pass_time()
         run.crew.pass_time()
 
 

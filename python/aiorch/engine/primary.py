@@ -68,6 +68,26 @@ class Primary:
         value = self.journal.meta("conversation")
         return value if isinstance(value, int) else 1
 
+    def enter(self, name: str) -> None:
+        """Note which of the agent's own conversations the lead is in; '' says nothing.
+
+        One that is come back to has the number that it had.
+        """
+        table = self.journal.meta("conversations")
+        known: dict[str, int] = table if isinstance(table, dict) else {}
+        if not name or known.get(name) == self.conversation:
+            return
+        if name not in known:
+            present, taken = self.conversation, set(known.values())
+            known[name] = present if present not in taken else max(taken) + 1
+            self.journal.set_meta("conversations", known)
+        self.journal.set_meta("conversation", known[name])
+
+    @property
+    def process(self) -> int:
+        """Return the pid of the agent, or of the pane's own process when none was recognised."""
+        return self.running.pid if self.running else self._pid
+
     @property
     def agent(self) -> AgentProfile | None:
         """Return the profile of the agent in the primary: the one the user named, else the one recognised."""
@@ -173,8 +193,6 @@ class Primary:
 
         At most once a second, but `at_once` before a directive is judged: what is trusted hangs on it.
         """
-        if self._given is not None:
-            return False
         if not at_once and time.monotonic() - self._recognised_at < RECOGNISE_SECONDS:
             return False
         if not process.is_alive(self._pid):
@@ -182,6 +200,8 @@ class Primary:
             info = self.session.pane(self.pane)
             self._pid = info.pid if info else 0
         if self._pid == 0 or not self._recognise(self._pid):
+            return False
+        if self._given is not None:
             return False
         # The same reader goes on: what the agent has printed before it was recognised counts.
         self.reader.use_gutter(self._gutter())

@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiorch import paths
 from aiorch.capture.directive import Directive, Sighting
+from aiorch.capture.fuse import Outcome, Repeat, Serving
 from aiorch.config import Config
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
 from aiorch.engine.primary import Primary
 from aiorch.engine.requests import Requests
+from aiorch.engine.transcripts import Agent, Told, Transcripts
 from aiorch.errors import AiorchError, EngineError, TmuxError, TmuxGoneError
 from aiorch.journal import ACTIVE, DirectiveRow, DirectiveState, Journal, Tag
 from aiorch.launch.exits import ExitWatcher
@@ -30,6 +32,9 @@ from aiorch.ui.status import StatusStyle, status_text
 from aiorch.workers.profile import AgentProfile
 
 log = logging.getLogger(__name__)
+
+MAX_TOLD = 20
+"""Directives from before the start that the event log names one by one, the last ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Run:
         self._exits = exits
         self._shown = ""
         self._pipe_pid: int | None = None
+        self._source = ""
+        self.watch: Callable[[Sequence[Path], Sequence[Path]], None] = lambda _folders, _names: None
         self.journal = Journal(self.paths.journal)
         self.session = Session(control, settings.session)
         self.session.history_limit = settings.config.history_limit
@@ -70,6 +77,7 @@ class Run:
             settings.config, settings.profiles, exits,
         )  # fmt: skip
         self.intake = Intake(self.journal, self.crew, self.primary, settings.config, settings.profiles)
+        self.transcripts = Transcripts(self.journal)
         self.requests = Requests(self)
 
     def begin(self) -> None:
@@ -87,9 +95,11 @@ class Run:
         before = self.primary.begin()
         words = agent.title if agent else "a program we do not know: its directives ask first"
         with self.journal.transaction():
+            self.transcripts.adopt()
             self.journal.add_event(Tag.LISTENING, f"pane {self.primary.pane}: {words}")
             for sighting in before:
                 self.intake.take(sighting)
+            self._follow_files()
             self.journal.set_meta("begun", True)
         self._watch_pipe()
 
@@ -100,13 +110,15 @@ class Run:
             return
         self._announce()
         self._keep_history()
+        self.transcripts.restore()
         found = self.primary.reopen()
         words = f"pane {self.primary.pane}: again, after the engine was restarted"
         with self.journal.transaction():
             self.journal.add_event(Tag.LISTENING, words)
             # Rows may be read in another way than before: what was taken is not taken under another key.
             new = (sighting for sighting in found if isinstance(sighting, Directive))
-            self._take(sighting for sighting in new if not self.journal.has_payload(sighting.payload))
+            self._see([sighting for sighting in new if not self.journal.has_payload(sighting.payload)])
+            self._follow_files()
         self.crew.reconcile()
         self._watch_pipe()
 
@@ -125,11 +137,24 @@ class Run:
         segment = None
         for cursor, sightings in self.primary.read():
             with self.journal.transaction():
-                self._take(sightings)
+                self._see(sightings)
                 self.primary.commit(cursor)
             if segment not in (None, cursor.segment):
                 self.primary.drop_read_segments()
             segment = cursor.segment
+        with self.journal.transaction():
+            self._follow_files()
+
+    def read_files(self) -> None:
+        """Take what is new in the agent's own session files."""
+        with self.journal.transaction():
+            self._tell(self.transcripts.read())
+            self._follow_files()
+
+    def pass_time(self) -> None:
+        """Decide about what the screen showed and the session files have not said."""
+        with self.journal.transaction():
+            self._tell(self.transcripts.expire())
 
     def process_ended(self, pid: int) -> None:
         """Take note that a worker's process, or the one that writes the primary's log, is gone."""
@@ -154,7 +179,7 @@ class Run:
     def settle(self) -> None:
         """Take what counts only once the pane is silent."""
         with self.journal.transaction():
-            self._take(self.primary.settle())
+            self._see(self.primary.settle())
 
     def show(self) -> None:
         """Bring the status text up to date, and log the number of workers when it changed."""
@@ -212,10 +237,49 @@ class Run:
         """Close files; tmux is left as it is."""
         self.journal.close()
 
-    def _take(self, sightings: Iterable[Sighting]) -> None:
-        for sighting in sightings:
+    def _follow_files(self) -> None:
+        """Follow the files of the agent that runs now, and look again for them."""
+        profile = self.primary.agent
+        agent = Agent(profile.name, self.primary.process) if profile else None
+        self._tell(self.transcripts.follow(agent))
+        self._tell(self.transcripts.look())
+        self._note_source()
+        self.watch(*self.transcripts.watched)
+
+    def _see(self, sightings: Sequence[Sighting]) -> None:
+        """Take what the pane shows."""
+        self._tell(self.transcripts.screen(sightings))
+
+    def _tell(self, told: Iterable[Told]) -> None:
+        for each in told:
+            self._note_source()
+            self.primary.enter(each.conversation)
+            self._take(each.outcomes)
+        self.transcripts.commit()
+
+    def _note_source(self) -> None:
+        """Tell where directives come from, when that has changed."""
+        words = self.transcripts.description
+        if words == self._source:
+            return
+        self._source = words
+        if self.journal.meta("source") != words:
+            self.journal.set_meta("source", words)
+            if self.transcripts.serving in (Serving.FILE, Serving.MISSING):
+                self.journal.add_event(Tag.LISTENING, f"directives are read from {words}")
+
+    def _take(self, outcomes: Sequence[Outcome]) -> None:
+        untold = sum(isinstance(each, Repeat) for each in outcomes) - MAX_TOLD
+        if untold > 0:
+            text = f"{untold} more directives that are not to run are in {self.transcripts.description}"
+            self.journal.add_event(Tag.IGNORED, text)
+        for sighting in outcomes:
             try:
-                self.intake.take(sighting)
+                if isinstance(sighting, Repeat):
+                    self.intake.note(sighting.directive, sighting.reason, quiet=untold > 0)
+                    untold -= 1
+                else:
+                    self.intake.take(sighting)
             except (ValueError, RecursionError, OSError) as error:
                 # Read again it would fail again: an engine that starts anew must not meet it for ever.
                 log.exception("a directive could not be taken")

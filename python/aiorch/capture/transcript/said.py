@@ -57,7 +57,7 @@ def _sighting(hit: Hit, said: Said, key: str, source: Source) -> Sighting:
     if hit.refusal:
         return Rejected(hit.refusal, source, position, hit.text, key, is_error=False)
     place = "a fence in the assistant's own text" if hit.fenced else "the assistant's own text"
-    return Directive(hit.verdict.payload, source, place, position, hit.text, key)
+    return Directive(hit.verdict.payload, source, place, position, hit.text, key, fenced=hit.fenced)
 
 
 def _digest(payload: object) -> str:

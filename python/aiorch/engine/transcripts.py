@@ -1,0 +1,288 @@
+"""The lead's session files: found from its process, followed, and weighed against what its pane shows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from aiorch.capture.directive import Directive, Sighting, Source
+from aiorch.capture.frames import BEFORE_START
+from aiorch.capture.fuse import Fusion, Outcome, Repeat, Serving
+from aiorch.capture.transcript.birth import birth
+from aiorch.capture.transcript.find import Found, find, places
+from aiorch.capture.transcript.follow import FORMATS, Transcript, open_transcript
+from aiorch.capture.transcript.said import Said, sightings
+from aiorch.journal import Journal
+from aiorch.launch import process
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""A file is looked for at most this often while the pane prints; sessions change rarely."""
+
+_HASTE_SECONDS = 0.1
+_MAX_ASIDE = 64
+_MAX_CURSORS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became clear at one moment, and in which of the agent's conversations ('': the present one)."""
+
+    outcomes: Sequence[Outcome]
+    conversation: str = ""
+
+
+@dataclass(slots=True)
+class _Followed:
+    """One session file; `bound` when it is sure that it is this agent's.
+
+    What a file says that may be another agent's waits in `aside` until the pane shows one of it.
+    """
+
+    found: Found
+    transcript: Transcript
+    bound: bool
+    pid: int
+    aside: list[tuple[Said, list[Sighting]]] = field(default_factory=list)
+    old: list[Directive] = field(default_factory=list)
+
+    @property
+    def source(self) -> Source:
+        # Aider's history is Markdown that quotes whatever the user or a command put there.
+        return Source.PLAIN if self.found.format == "aider" else Source.TRANSCRIPT
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The agent whose files are read: its profile's name and its process."""
+
+    name: str
+    pid: int
+
+
+class Transcripts:
+    """Follows the session files of one primary; used on the engine's thread only.
+
+    State that has to survive the engine is in the journal, written in the transaction of what was taken.
+    """
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._fusion = Fusion()
+        self._agent: Agent | None = None
+        self._files: dict[Path, _Followed] = {}
+        self._places: list[Path] = []
+        self._looked = 0.0
+        self._given_up = False
+        self._adopted = 0.0
+        self._cursors: dict[str, list[object]] = {}
+
+    def adopt(self) -> None:
+        """Note that the pane is adopted now: what stands in a file already never runs."""
+        self._adopted = time.time()
+        self._journal.set_meta("adopted", self._adopted)
+
+    def restore(self) -> None:
+        """Take up what the last engine of this run left."""
+        adopted, cursors = self._journal.meta("adopted"), self._journal.meta("cursors")
+        self._adopted = adopted if isinstance(adopted, float) else time.time()
+        self._cursors = cursors if isinstance(cursors, dict) else {}
+        self._fusion.restore(self._journal.meta("fusion"), time.time())
+
+    @property
+    def serving(self) -> Serving:
+        """Return what decides about the directives of the pane now."""
+        if self._agent is None or self._agent.name not in FORMATS:
+            return Serving.SCREEN
+        if any(one.bound for one in self._files.values()):
+            return Serving.FILE
+        return Serving.MISSING if self._given_up else Serving.LOOKING
+
+    @property
+    def description(self) -> str:
+        """Return in words where directives are read from."""
+        bound = [one.found for one in self._files.values() if one.bound]
+        if bound:
+            return f"{bound[-1].path.name}, {bound[-1].how}"
+        if self.serving is Serving.SCREEN:
+            return "the pane itself"
+        return "the screen alone (unverified): no session file of this agent is found"
+
+    @property
+    def due(self) -> float | None:
+        """Return when something that waits is to be decided (seconds since the epoch)."""
+        return self._fusion.due
+
+    @property
+    def watched(self) -> tuple[list[Path], list[Path]]:
+        """Return the folders to watch, and the paths in them whose change means that there is something."""
+        if self._agent is None or self._agent.name not in FORMATS:
+            return [], []
+        files = [path for one in self._files.values() for path in one.transcript.watched]
+        return list(dict.fromkeys([*self._places, *(path.parent for path in files)])), [*self._places, *files]
+
+    def follow(self, agent: Agent | None) -> Iterator[Told]:
+        """Follow another agent from now on; yield what the last one still said."""
+        if agent == self._agent:
+            return
+        yield from self.read()
+        self._keep_cursors()
+        self._files.clear()
+        self._places = []
+        self._agent, self._looked, self._given_up = agent, 0.0, False
+        yield from self.look()
+
+    def look(self, *, haste: bool = False) -> Iterator[Told]:
+        """Look for the agent's files, if that was not done just now; yield what new ones say."""
+        now, agent = time.time(), self._agent
+        wait = _HASTE_SECONDS if haste else LOOK_SECONDS
+        if agent is None or agent.name not in FORMATS or 0 <= now - self._looked < wait:
+            return
+        self._looked = now
+        self._places = self._list_places(agent)
+        for found in self._find(agent):
+            known = self._files.get(found.path)
+            if known is None:
+                yield from self._open(agent, found)
+            elif found.certain and not known.bound:
+                known.found = found
+                yield from self._bind(known)
+        self._update()
+
+    def screen(self, seen: Sequence[Sighting]) -> Iterator[Told]:
+        """Take what the pane shows; yield what may be taken."""
+        now = time.time()
+        if not seen:
+            self._fusion.touch(now)
+            return
+        if self.serving is not Serving.SCREEN:
+            # The file may be there by now, and its words are exact.
+            yield from self.look(haste=True)
+            yield from self.read()
+        self._update()
+        yield Told(self._fusion.screen(seen, now))
+        for one in list(self._files.values()):
+            if not one.bound and self._shows(one):
+                yield from self._bind(one)
+
+    def read(self) -> Iterator[Told]:
+        """Read what is new in the files."""
+        for one in list(self._files.values()):
+            for said in one.transcript.read():
+                yield from self._take(one, said)
+
+    def expire(self) -> Iterator[Told]:
+        """Yield what waited long enough."""
+        due = self._fusion.due
+        if due is None or due > time.time():
+            return
+        yield from self.look(haste=True)
+        yield from self.read()
+        outcomes = self._fusion.expire(time.time())
+        if outcomes:
+            self._given_up = True
+            self._update()
+            yield Told(outcomes)
+
+    def commit(self) -> None:
+        """Write down how far the files were read; for the transaction of what was found there."""
+        self._keep_cursors()
+        if self._fusion.changed:
+            self._fusion.changed = False
+            self._journal.set_meta("fusion", self._fusion.state)
+
+    def _find(self, agent: Agent) -> list[Found]:
+        directory = process.working_directory(agent.pid)
+        if directory is None:
+            return []
+        try:
+            return find(agent.name, agent.pid, directory, process.environment(agent.pid))
+        except OSError:
+            log.exception("looking for the session file of %s failed", agent.name)
+            return []
+
+    def _list_places(self, agent: Agent) -> list[Path]:
+        directory = process.working_directory(agent.pid)
+        if directory is None:
+            return []
+        return places(agent.name, agent.pid, directory, process.environment(agent.pid))
+
+    def _open(self, agent: Agent, found: Found) -> Iterator[Told]:
+        kept = self._cursors.get(str(found.path))
+        cursor, pid = kept if kept else (None, 0)
+        directory = process.working_directory(agent.pid) or ""
+        transcript = open_transcript(found.format, found.path, cursor, directory=directory)
+        one = _Followed(found, transcript, found.certain, agent.pid)
+        self._files[found.path] = one
+        if pid != agent.pid:
+            yield from self._begin(one, resumed=bool(kept))
+        else:
+            self._update()
+            for said in transcript.read():
+                yield from self._take(one, said)
+
+    def _begin(self, one: _Followed, *, resumed: bool) -> Iterator[Told]:
+        """Take what a file holds when it is found: what is older than the adoption never runs.
+
+        A file that was made since then holds nothing older, whatever time its records tell, unless they were
+        copied from another conversation. Else the records' own time decides.
+        """
+        born = birth(one.found.path)
+        fresh = born is not None and born >= self._adopted and not resumed
+        self._update()
+        for said in one.transcript.read():
+            live = fresh if said.time is None else fresh or said.time >= self._adopted
+            if live and not said.copied:
+                yield from self._take(one, said)
+                continue
+            found = sightings(said, one.source)
+            one.old += [sighting for sighting in found if isinstance(sighting, Directive)]
+        yield from self._tell_old(one)
+
+    def _tell_old(self, one: _Followed) -> Iterator[Told]:
+        if one.bound and one.old:
+            self._fusion.remember(directive.payload for directive in one.old)
+            yield Told([Repeat(directive, BEFORE_START) for directive in one.old])
+            one.old = []
+
+    def _take(self, one: _Followed, said: Said) -> Iterator[Told]:
+        found = sightings(said, one.source)
+        if one.bound:
+            yield Told(self._fusion.exact(found, time.time()), said.conversation)
+            return
+        one.aside = [*one.aside, (said, found)][-_MAX_ASIDE:]
+        if self._shows(one):
+            yield from self._bind(one)
+
+    def _shows(self, one: _Followed) -> bool:
+        """Say whether the pane shows something that this file says: then it is this agent's."""
+        said = [sighting for _, found in one.aside for sighting in found if isinstance(sighting, Directive)]
+        return any(self._fusion.shows(directive.payload) for directive in said)
+
+    def _bind(self, one: _Followed) -> Iterator[Told]:
+        if not one.bound:
+            how = one.found.how if one.found.certain else "which says what the pane shows"
+            one.found, one.bound = replace(one.found, how=how), True
+        self._update()
+        yield from self._tell_old(one)
+        aside, one.aside = one.aside, []
+        for said, found in aside:
+            yield Told(self._fusion.exact(found, time.time()), said.conversation)
+
+    def _update(self) -> None:
+        self._fusion.serving = self.serving
+
+    def _keep_cursors(self) -> None:
+        kept = dict(self._cursors)
+        for path, one in self._files.items():
+            kept.pop(str(path), None)
+            # What waits aside is read again by the next engine.
+            if not one.aside:
+                kept[str(path)] = [one.transcript.cursor, one.pid]
+        if kept != self._cursors:
+            self._cursors = dict(list(kept.items())[-_MAX_CURSORS:])
+            self._journal.set_meta("cursors", self._cursors)

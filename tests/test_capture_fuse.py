@@ -1,0 +1,161 @@
+"""What a pane shows and what the session file says: one directive, whoever is first."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiorch.capture.directive import Directive, Rejected, Sighting, Source
+from aiorch.capture.fuse import FIND_SECONDS, QUIET_SECONDS, Fusion, Outcome, Repeat, Serving, best_match
+
+
+def shown(task: str, **more: object) -> Directive:
+    return Directive({"task": task, **more}, Source.SCREEN, "a row", "1:2", task, f"screen:{task}")
+
+
+def said(task: str, number: int = 0, **more: object) -> Directive:
+    payload = {"task": task, **more}
+    return Directive(payload, Source.TRANSCRIPT, "text", "f:1", task, f"transcript:{number}#0")
+
+
+def near(task: str = "x", source: Source = Source.SCREEN) -> Rejected:
+    return Rejected("in a sentence", source, "1:2", task, f"screen:{task}", is_error=False)
+
+
+def tasks(outcomes: list[Outcome] | list[Sighting]) -> list[object]:
+    return [one.payload["task"] for one in outcomes if isinstance(one, Directive)]
+
+
+def test_a_screen_without_a_file_is_believed_at_once() -> None:
+    fusion = Fusion(Serving.SCREEN)
+    assert fusion.screen([shown("a"), near()], 0.0) == [shown("a"), near()]
+    assert fusion.due is None
+
+
+def test_the_file_decides_and_the_screen_is_a_hint() -> None:
+    fusion = Fusion(Serving.FILE)
+    assert fusion.screen([shown("build it"), near()], 0.0) == []
+    assert fusion.exact([said("build *it*")], 0.1) == [said("build *it*")]
+    assert fusion.due is None
+
+
+def test_what_the_file_said_first_is_no_news_on_the_screen() -> None:
+    fusion = Fusion(Serving.FILE)
+    assert fusion.exact([said("build *it*")], 0.0) == [said("build *it*")]
+    assert fusion.screen([shown("build it")], 0.1) == []
+    assert fusion.due is None
+
+
+def test_two_equal_ones_in_the_file_are_two() -> None:
+    fusion = Fusion(Serving.FILE)
+    fusion.screen([shown("a")], 0.0)
+    assert tasks(fusion.exact([said("a", 1), said("a", 2)], 0.1)) == ["a", "a"]
+
+
+def test_the_screen_waits_for_a_file_to_be_found() -> None:
+    fusion = Fusion(Serving.LOOKING)
+    assert fusion.screen([shown("a"), near()], 5.0) == []
+    assert fusion.due == 5.0 + FIND_SECONDS
+    assert fusion.expire(5.0 + FIND_SECONDS / 2) == []
+    assert fusion.expire(5.0 + FIND_SECONDS) == [near(), shown("a")]
+    assert fusion.due is None
+
+
+def test_a_file_that_comes_too_late_does_not_run_it_again() -> None:
+    fusion = Fusion(Serving.LOOKING)
+    fusion.screen([shown("say hi")], 0.0)
+    assert tasks(fusion.expire(FIND_SECONDS)) == ["say hi"]
+    fusion.serving = Serving.FILE
+    assert fusion.exact([said('say "hi"', 1), said('say "hi"', 2)], 9.0) == [
+        Repeat(said('say "hi"', 1), "it was taken from the screen already"),
+        said('say "hi"', 2),
+    ]
+
+
+def test_a_missing_file_may_still_come() -> None:
+    fusion = Fusion(Serving.MISSING)
+    assert fusion.screen([shown("a")], 0.0) == [shown("a")]
+    fusion.serving = Serving.FILE
+    assert isinstance(fusion.exact([said("a")], 1.0)[0], Repeat)
+
+
+def test_what_never_comes_to_the_file_is_asked() -> None:
+    fusion = Fusion(Serving.FILE)
+    fusion.screen([shown("lost")], 0.0)
+    fusion.touch(3.0)
+    assert fusion.expire(QUIET_SECONDS) == []
+    (left,) = fusion.expire(3.0 + QUIET_SECONDS)
+    assert isinstance(left, Directive)
+    assert left.altered
+    assert left.payload == {"task": "lost"}
+
+
+def test_what_is_old_in_the_file_is_no_news_on_the_screen() -> None:
+    fusion = Fusion(Serving.FILE)
+    fusion.screen([shown("from yesterday")], 0.0)
+    fusion.remember([{"task": "from yesterday"}])
+    assert fusion.due is None
+    assert fusion.screen([shown("from yesterday")], 1.0) == []
+    assert fusion.due is None
+
+
+def test_without_its_file_a_similar_task_is_another_one() -> None:
+    fusion = Fusion(Serving.MISSING)
+    fusion.remember([{"task": "Write the tests for module A"}])
+    assert tasks(fusion.screen([shown("Write the tests for module B")], 0.0)) == [
+        "Write the tests for module B"
+    ]
+    assert fusion.screen([shown("Write the tests for module A")], 0.0) == []
+
+
+def test_the_state_survives_a_restart() -> None:
+    fusion = Fusion(Serving.FILE)
+    fusion.screen([shown("a")], 0.0)
+    fusion.exact([said("b")], 0.0)
+    again = Fusion(Serving.FILE)
+    again.restore(json.loads(json.dumps(fusion.state)), 100.0)
+    assert again.due == 100.0 + QUIET_SECONDS
+    assert again.screen([shown("b")], 100.0) == []
+    assert tasks(again.expire(100.0 + QUIET_SECONDS)) == ["a"]
+
+
+def test_each_finds_its_own_among_similar_ones() -> None:
+    others = [{"task": f"Write the tests for module {letter}"} for letter in "ABC"]
+    assert [best_match(one, others) for one in others] == [0, 1, 2]
+
+
+def test_ids_keep_similar_ones_apart() -> None:
+    assert (
+        best_match({"id": 1, "task": "a long task, the same"}, [{"id": 2, "task": "a long task, the same"}])
+        is None
+    )
+
+
+def test_what_rendering_ate_is_forgiven() -> None:
+    drawn = {"task": "use bold and strong and under and init and make test"}
+    exact = {"task": "use *bold* and **strong** and _under_ and __init__ and `make test`"}
+    assert best_match(exact, [{"task": "something else altogether"}, drawn]) == 1
+
+
+words = st.text("abc *_", min_size=1, max_size=8)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5)), max_size=30))
+def test_each_of_the_files_runs_once_in_whatever_order_they_are_seen(order: list[tuple[bool, int]]) -> None:
+    names = ["alpha", "bravo sierra", "charlie x-ray", "delta quebec", "echo tango one", "foxtrot oscar"]
+    fusion = Fusion(Serving.LOOKING)
+    ran: list[object] = []
+    in_file: list[int] = []
+    for now, (by_file, index) in enumerate(order):
+        if by_file and index not in in_file:
+            fusion.serving = Serving.FILE
+            in_file.append(index)
+            ran += tasks(fusion.exact([said(names[index], index)], float(now)))
+        elif not by_file and index not in [names.index(str(task)) for task in ran]:
+            ran += tasks(fusion.screen([shown(names[index])], float(now)))
+        ran += tasks(fusion.expire(float(now)))
+    ran += tasks(fusion.expire(1e9))
+    assert len(ran) == len(set(map(str, ran)))
+    assert {names[index] for index in in_file} <= set(ran)
