@@ -130,6 +130,20 @@ def test_dry_run_shows_and_writes_nothing(root: Path, capsys: pytest.CaptureFixt
     assert "--read CONVENTIONS.md" in said
 
 
+def test_a_configuration_that_would_ignore_what_is_taught_is_named(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = root.parent / "home/.config/aiorch"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text('fenced = "ignore"\n')
+    init("--agent", "aider")
+    assert "fenced" not in capsys.readouterr().out
+    init("--agent", "codex")
+    assert 'note: config.toml says fenced = "ignore"' in capsys.readouterr().out
+    (folder / "config.toml").write_text("nonsense = 1\n")
+    assert init("--agent", "codex") == 0
+
+
 def test_json_says_the_same_to_programs(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     init("--agent", "codex", "aider", "--json")
     said = json.loads(capsys.readouterr().out)

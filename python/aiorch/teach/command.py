@@ -7,10 +7,13 @@ import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from aiorch import paths
-from aiorch.errors import AgentMissingError, UsageError
+from aiorch.config import load_config
+from aiorch.errors import AgentMissingError, ConfigError, UsageError
+from aiorch.teach.lesson import FENCE
 from aiorch.teach.project import Change, apply, changes, project_root
 from aiorch.ui.report import printable
 from aiorch.workers.executable import find_executable
@@ -87,7 +90,15 @@ def _hints(found: Sequence[Change], profiles: Mapping[str, AgentProfile]) -> lis
     """Return what the user has to do so that files with a section are read."""
     kept = [change for change in found if change.action not in ("removed", "deleted")]
     taught = [profiles[name].teach for change in kept for name in change.agents]
-    return list(dict.fromkeys(teach.hint for teach in taught if teach and teach.hint))
+    hints = dict.fromkeys(teach.hint for teach in taught if teach and teach.hint)
+    # A configuration with mistakes is no reason to leave a file untaught; whatever starts a run names them.
+    with suppress(ConfigError):
+        fenced = load_config(paths.config_dir() / "config.toml").fenced
+        if fenced != "accept" and any(change.form == FENCE for change in kept):
+            hints[
+                f'config.toml says fenced = "{fenced}", and the section tells to print directives in a fence'
+            ] = None
+    return list(hints)
 
 
 def _difference(change: Change) -> str:
