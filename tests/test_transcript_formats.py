@@ -215,9 +215,9 @@ def test_directives_of_one_message_are_numbered() -> None:
     assert [one.key for one in found] == [f"transcript:m/0#{number}" for number in range(3)]
     assert [one.position for one in found] == ["f:7#1", "f:7#3", "f:7#5"]
     assert [isinstance(one, Directive) for one in found] == [True, False, True]
-    assert [one.provenance for one in found if isinstance(one, Directive)] == [
-        "the assistant's own text",
-        "a fence in the assistant's own text",
+    assert [(one.fenced, one.provenance) for one in found if isinstance(one, Directive)] == [
+        (False, "the assistant's own text"),
+        (True, "a fence in the assistant's own text"),
     ]
 
 
