@@ -93,6 +93,8 @@ def test_sizes_change_where_they_did(tmp_path: Path, capsys: pytest.CaptureFixtu
         (["{log}", "--resizes", "/nowhere/sizes"], "cannot be read"),
         (["{log}", "--resizes", "{log}"], "holds no JSON"),
         (["{log}", "--resizes", "{sizes}"], "must be a list"),
+        (["{log}", "--session", "/nowhere/session.jsonl"], "cannot be read"),
+        (["{log}", "--session", "{log}"], "is no session file of an agent"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -106,6 +108,60 @@ def test_a_mistake_is_one_sentence(
     assert err.startswith("aiorch: ")
     assert words in err
     assert err.count("\n") == 1
+
+
+CLAUDE_LINE = {
+    "type": "assistant",
+    "uuid": "u1",
+    "sessionId": "s1",
+    "timestamp": "2026-11-22T16:00:00Z",
+    "message": {"id": "m1", "role": "assistant", "content": [{"type": "text", "text": f"Go:\n\n{LINE}"}]},
+}
+
+
+def session(tmp_path: Path, name: str, text: str) -> str:
+    line = json.loads(json.dumps(CLAUDE_LINE))
+    line["message"]["content"][0]["text"] = text
+    line["uuid"] = line["message"]["id"] = name
+    path = tmp_path / f"{name}.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    return str(path)
+
+
+def test_the_session_file_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = '[ORCHESTRATE] {"task": "only drawn"}'
+    drawn = log(tmp_path, f"\x1b[2J\x1b[H● Go:\r\n\r\n  {LINE}\r\n  {other}\r\n")
+    said = session(tmp_path, "m1", f"Go:\n\n{LINE}")
+    more = session(tmp_path, "m2", LINE)
+    argv = (drawn, "--agent", "claude", "--json", "--session", said, "--session", said)
+    (found,), _ = run(capsys, *argv)
+    assert found["source"] == "transcript"
+    assert "unverified" not in found
+    assert found["payload"] == {"task": "Build a REST API with auth"}
+    # Said again in another message, it is meant again; the same file read twice is no second time.
+    assert len(run(capsys, *argv, "--session", more)[0]) == 2
+    listed, _ = run(capsys, *argv, "--all")
+    assert [entry.get("ignored") for entry in listed] == [None, "not in the session file"]
+
+
+def test_without_words_of_the_assistant_in_the_file_the_screen_decides(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawn = log(tmp_path, f"\x1b[2J\x1b[H● Go:\r\n\r\n  {LINE}\r\n")
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    argv = (drawn, "--agent", "claude", "--json", "--session")
+    assert [entry["source"] for entry in run(capsys, *argv, str(empty))[0]] == ["screen"]
+    # Words without any directive are words.
+    assert run(capsys, *argv, session(tmp_path, "m1", "I say nothing of the kind."))[0] == []
+
+
+def test_the_history_of_aider_is_unverified(capsys: pytest.CaptureFixture[str]) -> None:
+    case = CORPUS / "aider" / "tool-80x24"
+    found, _ = run(capsys, str(case / "raw.log"), "--session", str(case / "session.md"), "--json")
+    expected = json.loads((case / "meta.json").read_text())["expected"]
+    assert [entry["payload"] for entry in found] == expected
+    assert all(entry["unverified"] for entry in found)
 
 
 @pytest.mark.parametrize("erase", ["\x1b[2J", "\x1b[?1049l", "\x1b[H\x1b[J", "\x1bc", "\x1b[2K\x1b[1A" * 9])

@@ -16,7 +16,7 @@ from aiorch.capture.grammar import MARKER, Complete, content_key, judge, object_
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.played import Resize, play
-from aiorch.errors import ReplayError, TranscriptError, UsageError
+from aiorch.errors import ReplayError, UsageError
 from aiorch.ui.report import printable
 from aiorch.workers.profile import load_profiles
 
@@ -27,7 +27,7 @@ MAX_SIZE = 10000
 NOT_IN_FILE = "not in the session file"
 # A pane of a program that is no agent, as recordings name it.
 _NO_AGENT = "plain"
-_OFFSET = re.compile(r":(\d+)[^:]*\Z")
+_OFFSET = re.compile(r":(\d+)(?:#[^:]*)?\Z")
 
 Found = tuple[Sighting, str]
 """What was seen, and why it is not taken (empty: it is)."""
@@ -101,7 +101,7 @@ def _found(options: argparse.Namespace) -> Iterator[Found]:
     if not (0 < options.cols <= MAX_SIZE and 0 < options.rows <= MAX_SIZE):
         raise UsageError(f"--cols and --rows go from 1 to {MAX_SIZE}")
     reader = PaneReader(options.cols, options.rows, _gutter(options.agent))
-    said = _said(options.session_files, options.agent)
+    said = _said(options) if options.session_files else None
     seen = play(reader, _blocks(options.log), resizes)
     if said is None:
         yield from ((sighting, _reason(sighting)) for sighting in seen)
@@ -113,40 +113,22 @@ def _found(options: argparse.Namespace) -> Iterator[Found]:
         print(note, file=sys.stderr)  # noqa: T201 - beside the output
 
 
+def _said(options: argparse.Namespace) -> list[Sighting] | None:
+    # Only with session files: SQLite and seven formats are not loaded for nothing.
+    from aiorch.capture.recorded import read_sessions
+
+    return read_sessions(options.session_files, options.agent)
+
+
 def _fused(said: Sequence[Sighting], seen: Iterator[Sighting]) -> Iterator[Found]:
     """Yield what the session files hold, then what only the screen showed, which doesn't count."""
-    contents = set()
-    for sighting in said:
-        yield sighting, _reason(sighting)
-        if isinstance(sighting, Directive):
-            contents.add(content_key(sighting.payload))
+    yield from ((sighting, _reason(sighting)) for sighting in said)
+    contents = {content_key(sighting.payload) for sighting in said if isinstance(sighting, Directive)}
     for sighting in seen:
-        if isinstance(sighting, Directive) and content_key(sighting.payload) in contents:
-            continue
-        yield sighting, _reason(sighting) or NOT_IN_FILE
-
-
-def _said(files: Sequence[Path], agent: str | None) -> list[Sighting] | None:
-    """Return what the agent's own files hold, each once; None when they hold no text of the assistant's."""
-    if not files:
-        return None
-    from aiorch.capture.transcript.follow import guess_format, open_transcript
-    from aiorch.capture.transcript.said import sightings
-
-    found: dict[str, Sighting] = {}
-    spoke = False
-    for path in files:
-        try:
-            for said in open_transcript(guess_format(path, agent), path).read():
-                spoke = True
-                found.update(
-                    (sighting.key, sighting) for sighting in sightings(said) if sighting.key not in found
-                )
-        except TranscriptError as error:
-            raise ReplayError(str(error)) from error
-        except OSError as error:
-            raise _unreadable(path, error) from error
-    return list(found.values()) if spoke else None
+        if isinstance(sighting, Rejected):
+            yield sighting, sighting.reason
+        elif content_key(sighting.payload) not in contents:
+            yield sighting, NOT_IN_FILE
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -1,0 +1,68 @@
+"""What an agent's own session files hold, read once and as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from aiorch.capture.directive import Sighting, Source
+from aiorch.capture.transcript.claude import Claude
+from aiorch.capture.transcript.codex import Codex
+from aiorch.capture.transcript.copilot import Copilot
+from aiorch.capture.transcript.follow import guess_format, open_transcript
+from aiorch.capture.transcript.gemini import Gemini
+from aiorch.capture.transcript.line_file import LineFile
+from aiorch.capture.transcript.qwen import Qwen
+from aiorch.capture.transcript.records import Format, parse
+from aiorch.capture.transcript.said import sightings
+from aiorch.errors import ReplayError, TranscriptError
+
+_RECORDS: dict[str, Callable[[], Format]] = {
+    "claude": Claude,
+    "codex": Codex,
+    "gemini": Gemini,
+    "qwen": Qwen,
+    "copilot": Copilot,
+}
+
+
+def read_sessions(files: Sequence[Path], agent: str | None) -> list[Sighting] | None:
+    """Return what the assistant says in session files, each once; None when it says nothing there.
+
+    `agent` names the format; without it the content does. Raises ReplayError for a file that cannot be
+    read or is no session file.
+    """
+    found: dict[str, Sighting] = {}
+    spoke = False
+    for path in files:
+        format = _format(path, agent)
+        # By the trust table Aider's history, which keeps the output of commands too, is a plain pane.
+        source = Source.PLAIN if format == "aider" else Source.TRANSCRIPT
+        texts = open_transcript(format, path).finish()
+        for said in texts:
+            for sighting in sightings(said, source):
+                found.setdefault(sighting.key, sighting)
+        spoke = spoke or bool(texts) or _says_anything(format, path)
+    return list(found.values()) if spoke else None
+
+
+def _format(path: Path, agent: str | None) -> str:
+    try:
+        with path.open("rb"):
+            return guess_format(path, agent)
+    except OSError as error:
+        raise ReplayError(f"{path} cannot be read: {error.strerror or error}") from error
+    except TranscriptError as error:
+        raise ReplayError(str(error)) from error
+
+
+def _says_anything(format: str, path: Path) -> bool:
+    """Say whether a file without any marker holds words of the assistant's; unknown counts as no."""
+    lines = LineFile(path)
+    if format == "aider":
+        return any(line.data.strip() and line.data[:1] not in b"#>" for line in lines.read())
+    if format not in _RECORDS:
+        return False
+    form = _RECORDS[format]()
+    records = (parse(line.data) for line in lines.read())
+    return any(said.text.strip() for record in records if record for said in form.take(record, ""))
