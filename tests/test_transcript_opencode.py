@@ -118,11 +118,11 @@ def test_what_others_say_does_not_count(owner: Owner) -> None:
     assert texts(open_transcript("opencode", owner.path)) == []
 
 
-def test_a_directory_has_its_own_sessions_only(owner: Owner) -> None:
-    owner.session("other", directory="/q")
+def test_one_session_is_read_alone(owner: Owner) -> None:
+    owner.session("other")
     owner.part("p1", SAY, 1, 2, session="other")
-    ours = open_transcript("opencode", owner.path, directory="/p")
-    theirs = open_transcript("opencode", owner.path, directory="/q")
+    ours = open_transcript("opencode", owner.path, session="ses")
+    theirs = open_transcript("opencode", owner.path, session="other")
     assert (texts(ours), texts(theirs)) == ([], [SAY])
     owner.part("p2", SAY, 3, 4)
     owner.part("p3", f"{SAY}\n", 5, 6, session="other")
@@ -159,7 +159,7 @@ def test_each_wake_up_reads_only_what_is_new(owner: Owner, monkeypatch: pytest.M
     for number in range(3000):
         owner.part(f"p{number}", "some words" * 20, number, number)
     owner.db.execute("COMMIT")
-    transcript = open_transcript("opencode", owner.path, directory="/p")
+    transcript = open_transcript("opencode", owner.path, session="ses")
     assert texts(transcript) == []
     steps = 0
 

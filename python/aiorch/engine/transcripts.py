@@ -74,7 +74,7 @@ class Transcripts:
         self._journal = journal
         self._fusion = Fusion()
         self._agent: Agent | None = None
-        self._files: dict[Path, _Followed] = {}
+        self._files: dict[str, _Followed] = {}
         self._places: list[Path] = []
         self._looked = 0.0
         self._given_up = False
@@ -145,7 +145,7 @@ class Transcripts:
         self._looked = now
         self._places = self._list_places(agent)
         for found in self._find(agent):
-            known = self._files.get(found.path)
+            known = self._files.get(_name(found))
             if known is None:
                 yield from self._open(agent, found)
             elif found.certain and not known.bound:
@@ -212,12 +212,11 @@ class Transcripts:
         return places(agent.name, agent.pid, directory, process.environment(agent.pid))
 
     def _open(self, agent: Agent, found: Found) -> Iterator[Told]:
-        kept = self._cursors.get(str(found.path))
+        kept = self._cursors.get(_name(found))
         cursor, pid = kept if kept else (None, 0)
-        directory = process.working_directory(agent.pid) or ""
-        transcript = open_transcript(found.format, found.path, cursor, directory=directory)
+        transcript = open_transcript(found.format, found.path, cursor, session=found.session)
         one = _Followed(found, transcript, found.certain, agent.pid)
-        self._files[found.path] = one
+        self._files[_name(found)] = one
         if pid != agent.pid:
             yield from self._begin(one, resumed=bool(kept))
         else:
@@ -278,11 +277,15 @@ class Transcripts:
 
     def _keep_cursors(self) -> None:
         kept = dict(self._cursors)
-        for path, one in self._files.items():
-            kept.pop(str(path), None)
+        for name, one in self._files.items():
+            kept.pop(name, None)
             # What waits aside is read again by the next engine.
             if not one.aside:
-                kept[str(path)] = [one.transcript.cursor, one.pid]
+                kept[name] = [one.transcript.cursor, one.pid]
         if kept != self._cursors:
             self._cursors = dict(list(kept.items())[-_MAX_CURSORS:])
             self._journal.set_meta("cursors", self._cursors)
+
+
+def _name(found: Found) -> str:
+    return f"{found.path}#{found.session}" if found.session else str(found.path)

@@ -54,17 +54,17 @@ class Transcript(Protocol):
         """Return a small JSON-able value that makes another follower go on from here."""
 
 
-def open_transcript(format: str, path: Path, cursor: object = None, *, directory: str = "") -> Transcript:
+def open_transcript(format: str, path: Path, cursor: object = None, *, session: str = "") -> Transcript:
     """Return a follower of one session file, from its start or from a `cursor`.
 
-    `directory` is the agent's working directory: a file that several agents share (OpenCode's
-    database) is then read for the sessions of that directory only. A cursor that does not fit is as
+    `session` names the conversation to be read in a file that holds many (OpenCode's database), all of
+    them by default. A cursor that does not fit is as
     none. Raises TranscriptError for an unknown format.
     """
     if format == "aider":
         return AiderFile(path, cursor)
     if format == "opencode":
-        return OpenCodeDatabase(path, cursor, directory)
+        return OpenCodeDatabase(path, cursor, session)
     if format not in _RECORDS:
         raise TranscriptError(f"no reader for session files of {format}; known: {', '.join(FORMATS)}")
     return RecordFile(path, _RECORDS[format](), cursor)

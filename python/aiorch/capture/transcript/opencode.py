@@ -45,7 +45,7 @@ class _Read:
 
 
 class OpenCodeDatabase:
-    """Follows the main sessions of one directory, or of all when none is named.
+    """Follows one main session, or all of them when none is named.
 
     Seen with 1.18.33: a part is inserted empty while its text streams, and gets an end time when it is
     finished; an aborted one is finished when its message is. A fork copies messages under new ids, but
@@ -53,10 +53,10 @@ class OpenCodeDatabase:
     those that still stream, are read; after a deletion (undo) all are read once more.
     """
 
-    def __init__(self, path: Path, cursor: object = None, directory: str = "") -> None:
+    def __init__(self, path: Path, cursor: object = None, session: str = "") -> None:
         self.path = path
         self._database = Database(path)
-        self._directory = directory
+        self._session = session
         self._place = _Place.from_cursor(cursor)
 
     @property
@@ -100,13 +100,12 @@ class OpenCodeDatabase:
         return read
 
     def _new(self, connection: sqlite3.Connection, after: int) -> Iterator[tuple[int, str, str, str, str]]:
-        if after or not self._directory:
+        if after or not self._session:
             # By row: an index on the session would cost a look-up for each session there is.
             yield from connection.execute(f"{_COLUMNS} NOT INDEXED WHERE rowid > ? ORDER BY rowid", (after,))
             return
-        sessions = "SELECT id FROM session WHERE directory = ?"
-        query = f"{_COLUMNS} WHERE session_id IN ({sessions}) ORDER BY part.rowid"
-        yield from connection.execute(query, (self._directory,))
+        query = f"{_COLUMNS} WHERE part.session_id = ? ORDER BY part.rowid"
+        yield from connection.execute(query, (self._session,))
 
     def _take(self, connection: sqlite3.Connection, row: tuple[int, str, str, str, str], read: _Read) -> None:
         number, name, message_id, session, data = row
@@ -132,9 +131,10 @@ class OpenCodeDatabase:
             read.found.append(Said(text, identity, session, where, time=_time(record, message)))
 
     def _is_ours(self, connection: sqlite3.Connection, session: str) -> bool:
-        query = "SELECT parent_id, directory FROM session WHERE id = ?"
-        facts = connection.execute(query, (session,)).fetchone()
-        return facts is not None and facts[0] is None and self._directory in ("", facts[1])
+        if self._session not in ("", session):
+            return False
+        facts = connection.execute("SELECT parent_id FROM session WHERE id = ?", (session,)).fetchone()
+        return facts is not None and facts[0] is None
 
 
 def _is_answer(message: Record) -> bool:
