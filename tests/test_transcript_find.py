@@ -14,6 +14,7 @@ import pytest
 
 from aiorch.capture.transcript import find as finding
 from aiorch.launch import process
+from support.lab import until
 from support.sessions import first, new_id, path_of, rows, stamp, write
 from support.standin import StandIn
 
@@ -43,11 +44,17 @@ def age(path: Path, seconds: float = 3600) -> None:
     os.utime(path, (past, past))
 
 
-def settled() -> None:
-    """Let the clock of file times (4 to 10 ms a tick) go on, so that an order is seen in it."""
-    end = time.monotonic() + 0.03
-    while time.monotonic() < end:
-        time.sleep(0.01)
+def settled(home: Path) -> None:
+    """Wait until the clock of file times (4 to 10 ms a tick) goes on, so that an order is seen in it."""
+    probe = home.parent / "probe"
+    probe.write_text("")
+    first_time = probe.stat().st_mtime_ns
+
+    def goes_on() -> bool:
+        probe.write_text("")
+        return probe.stat().st_mtime_ns > first_time
+
+    until(goes_on, "the clock goes on")
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -86,9 +93,11 @@ def test_file_of_the_agent_that_was_in_the_pane_before_is_never_taken_for_sure(
     format: str, home: Path, project: Path
 ) -> None:
     with StandIn(format, home, project) as before:
-        write(before, new_id())
-    settled()
-    time.sleep(0.06)
+        old = new_id()
+        path = write(before, old)
+        if format == "opencode":
+            before.sql(path, *rows(old, str(project), updated=time.time() - 1))
+    age(path, 1)
     with StandIn(format, home, project) as agent:
         assert not any(found.certain for found in agent.find())
         session = new_id()
@@ -104,7 +113,7 @@ def test_two_agents_in_a_directory_are_not_told_apart_by_guessing(
 ) -> None:
     with StandIn(format, home, project) as one, StandIn(format, home, project) as two:
         write(one, new_id())
-        settled()
+        settled(home)
         write(two, new_id())
         for agent in (one, two):
             found = agent.find()
@@ -160,7 +169,7 @@ def test_session_of_another_directory_is_not_the_agents(
 def test_newest_of_several_is_only_a_guess(format: str, home: Path, project: Path) -> None:
     with StandIn(format, home, project) as agent:
         write(agent, new_id())
-        settled()
+        settled(home)
         last = new_id()
         path = write(agent, last)
         found = agent.find()
@@ -183,13 +192,13 @@ def test_session_begun_by_the_agent_wins_over_older_ones(format: str, home: Path
                 {"timestamp": stamp()},
             )
         assert [found.certain for found in agent.find()] == [True]
-        settled()
+        settled(home)
         session = new_id()
         path = write(agent, session)
         [found] = agent.find()
         assert (found.path, found.certain) == (path, True)
         assert found.session in ("", session)
-        settled()
+        settled(home)
         # The older one is gone on with: which one counts now cannot be told.
         write(agent, old)
         assert [found.certain for found in agent.find()] == [False, False]
@@ -198,27 +207,17 @@ def test_session_begun_by_the_agent_wins_over_older_ones(format: str, home: Path
 def test_clear_begins_a_session_in_the_running_agent(home: Path, project: Path) -> None:
     with StandIn("claude", home, project) as agent:
         write(agent, new_id(), time=LONG_AGO)
-        settled()
+        settled(home)
         cleared = {"content": "<command-name>/clear</command-name>"}
         path = write(agent, new_id(), time=LONG_AGO, message=cleared)
         found = agent.find()
         assert [(one.path == path, one.certain) for one in found] == [(True, True), (False, False)]
 
 
-@pytest.mark.parametrize("more", [{"isSidechain": True}, {"entrypoint": "sdk-cli"}])
-def test_claude_sessions_of_subagents_and_headless_runs_do_not_count(
-    more: dict[str, Any], home: Path, project: Path
-) -> None:
-    with StandIn("claude", home, project) as agent:
-        write(agent, new_id(), **more)
-        agent.append(path_of(agent, f"agent-{new_id()}"), first("claude", new_id(), str(project)))
-        assert agent.find() == []
-
-
 @pytest.mark.parametrize(
     ("format", "more"),
     [
-        ("codex", {"source": "exec"}),
+        ("claude", {"isSidechain": True}),
         ("codex", {"source": {"subagent": "review"}}),
         ("codex", {"thread_source": "subagent"}),
         ("gemini", {"kind": "subagent"}),
@@ -230,6 +229,36 @@ def test_sessions_of_subagents_do_not_count(
     with StandIn(format, home, project) as agent:
         write(agent, new_id(), **more)
         assert agent.find() == []
+
+
+def test_claude_files_of_subagents_do_not_count(home: Path, project: Path) -> None:
+    with StandIn("claude", home, project) as agent:
+        agent.append(path_of(agent, f"agent-{new_id()}"), first("claude", new_id(), str(project)))
+        assert agent.find() == []
+
+
+@pytest.mark.parametrize(
+    ("format", "more"), [("claude", {"entrypoint": "sdk-cli"}), ("codex", {"source": "exec"})]
+)
+def test_runs_without_a_terminal_come_after_those_with_one(
+    format: str, more: dict[str, Any], home: Path, project: Path
+) -> None:
+    with StandIn(format, home, project) as agent:
+        path = write(agent, new_id())
+        settled(home)
+        write(agent, new_id(), **more)
+        assert [(found.path, found.certain) for found in agent.find()] == [(path, True)]
+
+
+@pytest.mark.parametrize("format", ["claude", "codex"])
+def test_run_without_a_terminal_is_found_when_it_is_the_only_one(
+    format: str, home: Path, project: Path
+) -> None:
+    with StandIn(format, home, project, {"claude": "-p", "codex": "exec"}[format]) as agent:
+        path = write(
+            agent, new_id(), **{"claude": {"entrypoint": "sdk-cli"}, "codex": {"source": "exec"}}[format]
+        )
+        assert [(found.path, found.certain) for found in agent.find()] == [(path, True)]
 
 
 def test_directories_whose_folder_is_the_same_are_told_apart(home: Path, tmp_path: Path) -> None:

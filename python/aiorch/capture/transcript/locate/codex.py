@@ -54,7 +54,8 @@ class CodexStore(Store):
         recorded = files.first_string(text, "cwd")
         return Known(
             here=True if asked and recorded == asked else lead.is_here(recorded),
-            ours=_is_main(text) and not headless,
+            ours=_is_main(text),
+            likely=not headless,
             older=is_older(lead, seen, text),
         )
 

@@ -48,13 +48,14 @@ class Seen:
 class Known:
     """What a session's first lines say about it.
 
-    `here`: it belongs to the agent's directory, None when it does not say. `ours` is False for what
-    another kind of run wrote (a subagent, a run without a terminal). `continues`: it was begun from
-    within a running agent. `older`: it was begun before the agent was.
+    `here`: it belongs to the agent's directory, None when it does not say. `ours` is False for what a
+    subagent wrote, `likely` is False for a run without a terminal when the agent is not started as one.
+    `continues`: it was begun from within a running agent. `older`: it was begun before the agent was.
     """
 
     here: bool | None = None
     ours: bool = True
+    likely: bool = True
     continues: bool = False
     older: bool = False
 

@@ -68,10 +68,11 @@ def _choose(lead: Lead, store: Store, fits: list[_Fit], named: Seen | None) -> l
 
 
 def _fits(lead: Lead, store: Store, seen: list[Seen]) -> list[_Fit]:
-    """Return those that may be the agent's by what they say; those that name its directory alone, if any."""
+    """Return those that may be the agent's by what they say; the better ones alone, if there are any."""
     opened = [_Fit(one, store.known(lead, one)) for one in seen[:MAX_OPENED]]
     fits = [fit for fit in opened if fit.known.ours and fit.known.here is not False]
-    return [fit for fit in fits if fit.known.here] or fits
+    fits = [fit for fit in fits if fit.known.here] or fits
+    return [fit for fit in fits if fit.known.likely] or fits
 
 
 def _asked(lead: Lead, store: Store, seen: Seen) -> Found:

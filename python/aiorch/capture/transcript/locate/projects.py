@@ -74,7 +74,8 @@ class ProjectStore(Store):
         side = files.begins_with(text, "isSidechain", "true")
         return Known(
             here=not elsewhere,
-            ours=not (headless or side),
+            ours=not side,
+            likely=not headless,
             continues=_CLEARED in text,
             older=is_older(lead, seen, text),
         )
