@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from aiorch.capture.fuse import FIND_SECONDS
 from aiorch.capture.grammar import canonical
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS
 from aiorch.journal import DirectiveRow, DirectiveState, Tag, WorkerRow, WorkerState
@@ -105,19 +106,30 @@ class Played:
         return [canonical(row.payload) for row in self.accepted]
 
 
-def play(recording: Recording, root: Path, wanted: list[str], kills: Sequence[float] = ()) -> Played:
+def play(
+    recording: Recording, root: Path, wanted: list[str], kills: Sequence[float] = (), files: str = ""
+) -> Played:
     """Play a recording to an engine of its own and say yes to what it asks when `wanted` holds it.
 
     `kills` says at which parts of the recording, 0 to 1, the engine is killed; it comes back by itself.
+    With `files` the player goes by the agent's name and writes its session files: "along" with the
+    recording, or "late", when all was shown. Nobody tells the engine then what runs and where its files are.
     """
     cols, rows = recording.size
     go, end = root / "go", root / "end"
-    primary = [sys.executable, "-E", str(PLAYER), str(recording.folder), "--go", str(go), "--end", str(end)]
+    program = [str(_agent(root, recording.agent))] if files else [sys.executable, "-E", str(PLAYER)]
+    primary = [*program, str(recording.folder), "--go", str(go), "--end", str(end)]
+    primary += {
+        "": [],
+        "along": ["--files", recording.agent],
+        "late": ["--files", recording.agent, "--late"],
+    }[files]
     primary += ["--longest", str(LONGEST_PAUSE)]
     primary += ["--speed", str(max(1.0, recording.seconds / FULL_SPEED_SECONDS))]
     # The primary gets a third of the window, and one row of it goes to the label in its border.
-    with Lab(root / "lab", size=(3 * cols + 2, rows + 1), primary=primary) as lab:
-        lab.start(NOTE, *(() if recording.agent == "plain" else ("--agent", recording.agent)))
+    env = {"PLAYER_TESTS": str(PLAYER.parents[1])}
+    with Lab(root / "lab", size=(3 * cols + 2, rows + 1), primary=primary, env=env) as lab:
+        lab.start(NOTE, *(() if files or recording.agent == "plain" else ("--agent", recording.agent)))
         try:
             until(lambda: _size(lab) == (cols, rows), f"a primary of {cols} x {rows}, not {_size(lab)}")
             go.touch()
@@ -125,7 +137,7 @@ def play(recording: Recording, root: Path, wanted: list[str], kills: Sequence[fl
                 _kill_engine(lab, int(part * len(recording.raw)))
             until(end.exists, "the end of the recording", PLAY_SECONDS)
             until(lambda: _read(lab) >= len(recording.raw), "all of it read")
-            _wait_quiet(lab)
+            _wait_quiet(lab, FIND_SECONDS if files else 0.0)
             asked = _answer(lab, wanted)
             until(lambda: _all_done(lab), "the workers are done")
             _wait_quiet(lab)
@@ -133,6 +145,15 @@ def play(recording: Recording, root: Path, wanted: list[str], kills: Sequence[fl
         except AssertionError as error:
             error.add_note(_story(lab))
             raise
+
+
+def _agent(root: Path, name: str) -> Path:
+    """Make the player a program of the agent's name."""
+    path = root / "bin" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(f"#!{sys.executable} -E\n{PLAYER.read_text()}")
+    path.chmod(0o755)
+    return path
 
 
 def _size(lab: Lab) -> tuple[int, int]:
@@ -162,7 +183,7 @@ def _kill_engine(lab: Lab, offset: int) -> None:
     until(lambda: lab.engine_pids() not in ([], [killed]), "another engine")
 
 
-def _wait_quiet(lab: Lab) -> None:
+def _wait_quiet(lab: Lab, more: float = 0.0) -> None:
     """Wait until nothing was told for longer than the engine ever puts off a decision."""
     told, since = -1, time.monotonic()
 
@@ -170,7 +191,7 @@ def _wait_quiet(lab: Lab) -> None:
         nonlocal told, since
         if len(lab.events()) != told:
             told, since = len(lab.events()), time.monotonic()
-        return time.monotonic() - since > QUIET_SECONDS
+        return time.monotonic() - since > QUIET_SECONDS + more
 
     until(quiet, "a quiet engine")
 
