@@ -294,6 +294,18 @@ def test_home_and_what_is_in_it_may_be_links(format: str, home: Path, project: P
         assert [(found.path, found.certain) for found in agent.find()] == [(path.resolve(), True)]
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_agents_that_reach_one_home_in_two_ways_are_in_each_others_way(
+    format: str, home: Path, project: Path, tmp_path: Path
+) -> None:
+    link = tmp_path / "link" / "home"
+    link.parent.mkdir()
+    link.symlink_to(home)
+    with StandIn(format, home, project) as one, StandIn(format, link, project) as two:
+        write(one, new_id())
+        assert [found.certain for found in [*one.find(), *two.find()]] == [False, False]
+
+
 @pytest.mark.parametrize("format", FILE_EACH)
 def test_only_plain_files_count(format: str, home: Path, project: Path, tmp_path: Path) -> None:
     with StandIn(format, home, project) as agent:

@@ -88,6 +88,8 @@ def test_names_of_sessions_never_leave_their_folder(name: str) -> None:
         (("/usr/bin/node", "/x/bin/gemini", "-m", "x"), "/x/bin/gemini"),
         (("node", "--expose-gc", "/x/cli.js"), "/x/cli.js"),
         (("python3.12", "-m", "aider"), "aider"),
+        (("claude --resume x",), "claude"),
+        (("node", "--require", "/x/hook.js", "/x/cli.js"), "/x/cli.js"),
         (("-bash",), None),
         (("sh", "-c", "claude"), None),
         ((), None),

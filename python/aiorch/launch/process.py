@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat as modes
 import subprocess
 import sys
 import time
@@ -89,14 +90,16 @@ def start_ticks(pid: int) -> int | None:
 
 def written_files(pid: int) -> list[str]:
     """Return the files a process holds open for writing; empty where the system does not tell."""
-    folder = _PROC / str(pid)
-    try:
-        names = [entry.name for entry in (folder / "fd").iterdir()]
-    except OSError:
-        return []
-    paths = ((name, _target(folder / "fd" / name)) for name in names)
-    files = ((name, path) for name, path in paths if path.startswith("/") and not path.startswith(_NO_FILES))
-    return [path for name, path in files if _is_written(folder / "fdinfo" / name)]
+    folder = f"/proc/{pid}/fd"
+    found = []
+    with suppress(OSError):
+        for name in os.listdir(folder):  # noqa: PTH208  # an agent may have hundreds
+            with suppress(OSError):
+                path = os.readlink(f"{folder}/{name}")  # noqa: PTH115
+                # The link's own permissions say what the file was opened for.
+                if path.startswith("/") and os.lstat(f"{folder}/{name}").st_mode & modes.S_IWUSR:
+                    found.append(path)
+    return [path for path in found if not path.startswith(_NO_FILES)]
 
 
 def working_directories() -> Iterator[tuple[int, str]] | None:
@@ -184,22 +187,6 @@ def _groups(pids: list[int]) -> dict[int, int]:
         except OSError:
             continue
     return groups
-
-
-def _target(link: Path) -> str:
-    try:
-        return str(link.readlink())
-    except OSError:
-        return ""
-
-
-def _is_written(info: Path) -> bool:
-    try:
-        lines = info.read_text().splitlines()
-    except OSError:
-        return False
-    flags = next((line.split()[1] for line in lines if line.startswith("flags:")), "0")
-    return int(flags, 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 def _proc_directories() -> Iterator[tuple[int, str]]:

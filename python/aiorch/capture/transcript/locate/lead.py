@@ -16,6 +16,9 @@ from aiorch.launch import process
 
 _INTERPRETERS = re.compile(r"(?:node|bun|deno|python[0-9.]*|sh|bash|dash|zsh)")
 
+# Options of Node and Python whose value is a word of its own.
+_WITH_VALUE = frozenset(("-r", "--require", "--import", "--loader", "-C", "--conditions", "-W", "-X"))
+
 
 @dataclass(frozen=True)
 class Lead:
@@ -142,7 +145,7 @@ def others(
         argv = process.command_line(pid)
         if is_agent(lead.format, argv) or (own and identity(argv) == own):
             found.append(pid)
-    mine = root(lead.environment, lead.home)
+    mine = real(root(lead.environment, lead.home))
     return _grouped([pid for pid in found if _keeps_in(pid, root) in (None, mine)])
 
 
@@ -155,8 +158,10 @@ def identity(argv: tuple[str, ...]) -> tuple[str, ...]:
     """Return what a command line runs: the program, or the script that an interpreter was given."""
     if not argv or not argv[0]:
         return ()
-    if not _INTERPRETERS.fullmatch(PurePath(argv[0].removeprefix("-")).name):
-        return (argv[0],)
+    # A program that sets its title has all of it in its first word.
+    program = argv[0].split(" ")[0] if len(argv) == 1 else argv[0]
+    if not _INTERPRETERS.fullmatch(PurePath(program.removeprefix("-")).name):
+        return (program,)
     words = list(argv[1:])
     while words:
         word = words.pop(0)
@@ -166,6 +171,8 @@ def identity(argv: tuple[str, ...]) -> tuple[str, ...]:
             return ()
         if not word.startswith("-"):
             return (word,)
+        if word in _WITH_VALUE:
+            words = words[1:]
     return ()
 
 
@@ -184,7 +191,7 @@ def _is_named(name: str, path: PurePath) -> bool:
 def _keeps_in(pid: int, root: Callable[[Mapping[str, str], Path], Path]) -> Path | None:
     environment = process.environment(pid)
     home = home_of(pid, environment)
-    return root(environment, home) if environment and home else None
+    return real(root(environment, home)) if environment and home else None
 
 
 def _grouped(pids: list[int]) -> list[list[int]]:
