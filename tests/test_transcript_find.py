@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from aiorch.capture.transcript import find as finding
+from aiorch.capture.transcript.locate import judge
 from aiorch.launch import process
 from support.lab import until
 from support.sessions import first, new_id, path_of, rows, stamp, write
@@ -166,7 +167,10 @@ def test_session_of_another_directory_is_not_the_agents(
 
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "aider"])
-def test_newest_of_several_is_only_a_guess(format: str, home: Path, project: Path) -> None:
+def test_newest_of_several_is_only_a_guess_later_on(
+    format: str, home: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "FRESH", -1.0)
     with StandIn(format, home, project) as agent:
         write(agent, new_id())
         settled(home)
@@ -179,7 +183,10 @@ def test_newest_of_several_is_only_a_guess(format: str, home: Path, project: Pat
 
 
 @pytest.mark.parametrize("format", [name for name in FORMATS if name != "aider"])
-def test_session_begun_by_the_agent_wins_over_older_ones(format: str, home: Path, project: Path) -> None:
+def test_session_begun_by_the_agent_wins_over_older_ones(
+    format: str, home: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judge, "FRESH", -1.0)
     with StandIn(format, home, project) as agent:
         past = time.time() - 3600
         old = new_id()
@@ -202,6 +209,23 @@ def test_session_begun_by_the_agent_wins_over_older_ones(format: str, home: Path
         # The older one is gone on with: which one counts now cannot be told.
         write(agent, old)
         assert [found.certain for found in agent.find()] == [False, False]
+
+
+@pytest.mark.parametrize("format", [name for name in FORMATS if name != "aider"])
+def test_session_that_begins_while_nobody_else_is_there_is_the_agents(
+    format: str, home: Path, project: Path
+) -> None:
+    with StandIn(format, home, project) as agent:
+        write(agent, new_id())
+        settled(home)
+        session = new_id()
+        path = write(agent, session)
+        sure, *rest = agent.find()
+        assert (sure.path, sure.certain) == (path, True)
+        assert sure.session in ("", session)
+        assert [found.certain for found in rest] == [False]
+        with StandIn(format, home, project):
+            assert [found.certain for found in agent.find()] == [False, False]
 
 
 def test_clear_begins_a_session_in_the_running_agent(home: Path, project: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import pytest
 from aiorch.capture.transcript.locate.gemini import project_hash
 from aiorch.capture.transcript.locate.projects import folder_name
 from aiorch.launch import process
-from support.sessions import first, new_id, path_of, rows, write
+from support.sessions import first, new_id, path_of, rows, stamp, write
 from support.standin import StandIn
 
 HOSTILE = ["../../secret", "/etc/passwd", "..", ".", "", "a/b", "a\0b", "x" * 200, 7, None, ["a"], "agent\n"]
@@ -127,12 +128,10 @@ def test_register_that_speaks_of_another_process_is_not_believed(
 ) -> None:
     with StandIn(format, home, project) as agent:
         session = new_id()
-        write(agent, session)
+        write(agent, session, time=stamp(time.time() - 5))
         path = write(agent, new_id())
         register(agent, session, **broken)
-        found = agent.find()
-        assert {one.path for one in found} == {path, path_of(agent, session)}
-        assert not any(one.certain for one in found)
+        assert [found.path for found in agent.find() if found.certain] == [path]
 
 
 @pytest.mark.parametrize("format", ["claude", "qwen"])
@@ -278,8 +277,11 @@ def test_named_session_that_was_left_for_another(home: Path, project: Path) -> N
     session = new_id()
     with StandIn("qwen", home, project, "--resume", session) as agent:
         write(agent, session)
-        write(agent, new_id())
-        assert [found.certain for found in agent.find()] == [False, False]
+        path = write(agent, new_id())
+        assert [(found.path == path, found.certain) for found in agent.find()] == [
+            (True, True),
+            (False, False),
+        ]
 
 
 @pytest.mark.parametrize("way", ["option", "variable"])

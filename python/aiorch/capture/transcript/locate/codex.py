@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 
 from aiorch.capture.transcript.locate import files
-from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, is_older
+from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, begun_live
 from aiorch.capture.transcript.locate.lead import Lead
 from aiorch.launch import process
 
@@ -56,7 +56,7 @@ class CodexStore(Store):
             here=True if asked and recorded == asked else lead.is_here(recorded),
             ours=_is_main(text),
             likely=not headless,
-            older=is_older(lead, seen, text),
+            begun=begun_live(seen, text),
         )
 
     def claimed(self, lead: Lead, pid: int) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aiorch.capture.transcript.locate import files
-from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, is_older
+from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, begun_live
 from aiorch.capture.transcript.locate.lead import Lead
 from aiorch.launch import process
 
@@ -39,7 +39,7 @@ class CopilotStore(Store):
     def known(self, lead: Lead, seen: Seen) -> Known:
         """Return what the first event says about the directory."""
         text = files.head(seen.path)
-        return Known(lead.is_here(files.first_string(text, "cwd")), older=is_older(lead, seen, text))
+        return Known(lead.is_here(files.first_string(text, "cwd")), begun=begun_live(seen, text))
 
     def claimed(self, lead: Lead, pid: int) -> str:
         """Return the session that another process uses."""

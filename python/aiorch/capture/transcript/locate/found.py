@@ -11,7 +11,6 @@ from aiorch.capture.transcript.locate.lead import Lead
 
 # A record is written when it is made; a recording that is played anew has times of long ago.
 _LIVE_SECONDS = 60.0
-_OLDER_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +49,14 @@ class Known:
 
     `here`: it belongs to the agent's directory, None when it does not say. `ours` is False for what a
     subagent wrote, `likely` is False for a run without a terminal when the agent is not started as one.
-    `continues`: it was begun from within a running agent. `older`: it was begun before the agent was.
+    `continues`: it was begun from within a running agent. `begun`: when, None when it does not tell.
     """
 
     here: bool | None = None
     ours: bool = True
     likely: bool = True
     continues: bool = False
-    older: bool = False
+    begun: float | None = None
 
 
 class Store:
@@ -105,14 +104,8 @@ class Store:
         raise NotImplementedError
 
 
-def is_older(lead: Lead, seen: Seen, text: str) -> bool:
-    """Return whether a session was begun before the agent; only times that were written live tell."""
-    begun, last = files.first_time(text), files.last_time(seen.path)
-    if lead.started is None or begun is None or last is None:
-        return False
-    return precedes(begun, lead) and abs(last - seen.written) < _LIVE_SECONDS
-
-
-def precedes(begun: float | None, lead: Lead) -> bool:
-    """Return whether a session was begun clearly before the agent was."""
-    return begun is not None and lead.started is not None and begun < lead.started - _OLDER_SECONDS
+def begun_live(seen: Seen, text: str) -> float | None:
+    """Return when a session was begun; None when it does not tell, or tells times of long ago."""
+    begun = files.first_time(text)
+    last = files.last_time(seen.path) or begun
+    return begun if last is not None and abs(last - seen.written) < _LIVE_SECONDS else None

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aiorch.capture.transcript.locate import files
-from aiorch.capture.transcript.locate.found import Known, Seen, Store, is_older
+from aiorch.capture.transcript.locate.found import Known, Seen, Store, begun_live
 from aiorch.capture.transcript.locate.lead import Lead
 
 _MARKER = ".project_root"
@@ -52,7 +52,7 @@ class GeminiStore(Store):
         recorded = files.first_string(text, "projectHash")
         same = recorded in [project_hash(directory) for directory in lead.directories]
         main = files.first_string(text, "kind") in (None, "main")
-        return Known(here=True if same else seen.here, ours=main, older=is_older(lead, seen, text))
+        return Known(here=True if same else seen.here, ours=main, begun=begun_live(seen, text))
 
     def asked_for(self, lead: Lead) -> str:
         """Return the first letters of the session of `--resume ID`, which is all that a file's name has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from aiorch.capture.transcript.locate import lead as leads
@@ -12,6 +13,10 @@ from aiorch.capture.transcript.locate.lead import Lead
 GRAIN = 0.05
 # Another machine's clock, or the last words of an agent that was in the pane just before.
 NEAR = 2.0
+# Between the start of a session and our look at it, on a machine that is busy.
+FRESH = 3.0
+# An agent begins its first session when it has begun itself.
+OLDER = 1.0
 MAX_FOUND = 8
 MAX_OPENED = 40
 
@@ -59,10 +64,14 @@ def _choose(lead: Lead, store: Store, fits: list[_Fit], named: Seen | None) -> l
         return [_found(lead, store, fits[0].seen, "the only one written since the agent began", certain=True)]
     # One that is older than the agent was taken up and left again, or is that of an agent which has ended.
     newest, *rest = fits
-    if not newest.known.older and all(fit.known.older for fit in rest):
+    if not _is_older(lead, newest) and all(_is_older(lead, fit) for fit in rest):
         return [_found(lead, store, newest.seen, "the only one begun since the agent began", certain=True)]
-    if newest.known.continues:
-        sure = _found(lead, store, newest.seen, "begun anew in the running agent", certain=True)
+    # Whoever begins a session is still there then, and nobody else is.
+    last = max(fits, key=lambda fit: fit.known.begun or 0.0)
+    if newest.known.continues or time.time() - (last.known.begun or 0.0) < FRESH:
+        first = newest if newest.known.continues else last
+        rest = [fit for fit in fits if fit is not first]
+        sure = _found(lead, store, first.seen, "begun anew in the running agent", certain=True)
         return [sure, *_unsure(lead, store, rest, "a newer one was begun in the running agent")]
     return _unsure(lead, store, fits, "several were written since the agent began")
 
@@ -73,6 +82,11 @@ def _fits(lead: Lead, store: Store, seen: list[Seen]) -> list[_Fit]:
     fits = [fit for fit in opened if fit.known.ours and fit.known.here is not False]
     fits = [fit for fit in fits if fit.known.here] or fits
     return [fit for fit in fits if fit.known.likely] or fits
+
+
+def _is_older(lead: Lead, fit: _Fit) -> bool:
+    begun, since = fit.known.begun, lead.started
+    return begun is not None and since is not None and begun < since - OLDER
 
 
 def _asked(lead: Lead, store: Store, seen: Seen) -> Found:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from aiorch.capture.transcript.locate import files
-from aiorch.capture.transcript.locate.found import Known, Seen, Store, precedes
+from aiorch.capture.transcript.locate.found import Known, Seen, Store
 from aiorch.capture.transcript.locate.lead import Lead
 from aiorch.launch import process
 
@@ -53,7 +53,7 @@ class OpenCodeStore(Store):
 
     def known(self, lead: Lead, seen: Seen) -> Known:
         """Return what the row says; all of it was seen already."""
-        return Known(seen.here, older=bool(seen.here) and precedes(seen.begun, lead))
+        return Known(seen.here, begun=seen.begun if seen.here else None)
 
     def asked_for(self, lead: Lead) -> str:
         """Return the session of `--session ID` or `-s ID`."""

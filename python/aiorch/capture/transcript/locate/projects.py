@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from aiorch.capture.transcript.locate import files
-from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, is_older
+from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, begun_live
 from aiorch.capture.transcript.locate.lead import Lead
 from aiorch.launch import process
 
@@ -77,7 +77,7 @@ class ProjectStore(Store):
             ours=not side,
             likely=not headless,
             continues=_CLEARED in text,
-            older=is_older(lead, seen, text),
+            begun=begun_live(seen, text),
         )
 
     def claimed(self, lead: Lead, pid: int) -> str:
