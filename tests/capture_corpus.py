@@ -8,13 +8,20 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from aiorch.capture.directive import Directive, Rejected, Sighting
 from aiorch.capture.grammar import canonical
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS, PaneReader
+from aiorch.capture.played import Resize
+from aiorch.capture.recorded import read_sessions
+from aiorch.capture.screen import Screen
 from aiorch.paths import plugin_dir
+from aiorch.replay import replayed
 
+_LOOKED, _INSIDE = 200, 6
+_EDGES = " \u00a0│┃█▄▀▌▐▎▏║|╭╰╮╯❯›>●•✦◆⎿└"
 SCREENS = plugin_dir() / "python" / "aiorch" / "workers" / "profiles" / "screens"
 
 
@@ -82,6 +89,65 @@ def play(case: Path, mode: str = "auto") -> tuple[list[Sighting], PaneReader]:
     for _ in range(2):
         sightings.extend(reader.settle())
     return sightings, reader
+
+
+def resizes_of(meta: dict[str, Any]) -> list[Resize]:
+    return [Resize(one["offset"], one["cols"], one["rows"]) for one in meta.get("resizes") or []]
+
+
+def session_files(case: Path) -> list[Path]:
+    return sorted(path for path in case.glob("session*") if path.suffix in {".jsonl", ".md", ".db"})
+
+
+def replay_case(case: Path, *, sessions: bool = True) -> list[Sighting]:
+    """Return what `aiorch replay` takes of one recording."""
+    meta = json.loads((case / "meta.json").read_text())
+    reader = PaneReader(meta["cols"], meta["rows"], gutter_of(meta["agent"]))
+    files = session_files(case) if sessions else []
+    found = replayed(case / "raw.log", reader, resizes_of(meta), files, meta["agent"])
+    return [sighting for sighting, reason in found if not reason]
+
+
+def spoken(case: Path) -> list[Sighting]:
+    """Return what the session files of one recording hold."""
+    meta = json.loads((case / "meta.json").read_text())
+    return [
+        one for one in read_sessions(session_files(case), meta["agent"]) or [] if isinstance(one, Directive)
+    ]
+
+
+def holds(case: Path) -> list[object]:
+    """Return the expected payloads that were readable at some time, blanks and the edges of rows aside."""
+    meta = json.loads((case / "meta.json").read_text())
+    wanted = {_squeezed(json.dumps(one, ensure_ascii=False)): one for one in meta["expected"]}
+    raw = (case / "raw.log").read_bytes()
+    screen = Screen(meta["cols"], meta["rows"])
+    found: dict[str, object] = {}
+    last = 0.0
+    for now, _, kind, (first, second) in _events(case, meta):
+        if now - last > SETTLE_SECONDS or kind == "size":
+            _look(screen, wanted, found)
+        last = now
+        if kind == "size":
+            screen.resize(first, second)
+        else:
+            screen.feed(raw[first:second])
+    _look(screen, wanted, found)
+    return list(found.values())
+
+
+def _look(screen: Screen, wanted: dict[str, object], found: dict[str, object]) -> None:
+    if len(found) == len(wanted):
+        return
+    screen.flush()
+    rows = [*screen.history[-_LOOKED:], *screen.view()]
+    for texts in ([row.text for row in rows], [row.until(row.edge(_INSIDE)) for row in rows]):
+        text = _squeezed("".join(row.strip(_EDGES) for row in texts))
+        found.update({form: payload for form, payload in wanted.items() if form in text})
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 def judge_case(case: Path, sightings: list[Sighting]) -> Outcome:

@@ -96,28 +96,42 @@ def _size(path: Path, entry: object) -> Resize:
     return Resize(*numbers)
 
 
+def replayed(
+    log: Path,
+    reader: PaneReader,
+    resizes: Sequence[Resize] = (),
+    sessions: Sequence[Path] = (),
+    agent: str | None = None,
+) -> Iterator[Found]:
+    """Yield what a pane's log and the agent's own session files give, in the order of the conversation.
+
+    Session files decide when they hold any words of the assistant's. Raises ReplayError.
+    """
+    said = _said(sessions, agent) if sessions else None
+    seen = play(reader, _blocks(log), resizes)
+    if said is None:
+        yield from ((sighting, _reason(sighting)) for sighting in seen)
+    else:
+        yield from _fused(said, seen)
+
+
 def _found(options: argparse.Namespace) -> Iterator[Found]:
     resizes = read_resizes(options.resizes) if options.resizes else []
     if not (0 < options.cols <= MAX_SIZE and 0 < options.rows <= MAX_SIZE):
         raise UsageError(f"--cols and --rows go from 1 to {MAX_SIZE}")
     reader = PaneReader(options.cols, options.rows, _gutter(options.agent))
-    said = _said(options) if options.session_files else None
-    seen = play(reader, _blocks(options.log), resizes)
-    if said is None:
-        yield from ((sighting, _reason(sighting)) for sighting in seen)
-    else:
-        yield from _fused(said, seen)
+    yield from replayed(options.log, reader, resizes, options.session_files, options.agent)
     if reader.losses:
         times = f"{reader.losses} time{'s' * (reader.losses > 1)}"
         note = f"aiorch: the terminal emulator failed {times}; what the screen showed then is lost"
         print(note, file=sys.stderr)  # noqa: T201 - beside the output
 
 
-def _said(options: argparse.Namespace) -> list[Sighting] | None:
+def _said(sessions: Sequence[Path], agent: str | None) -> list[Sighting] | None:
     # Only with session files: SQLite and seven formats are not loaded for nothing.
     from aiorch.capture.recorded import read_sessions
 
-    return read_sessions(options.session_files, options.agent)
+    return read_sessions(sessions, agent)
 
 
 def _fused(said: Sequence[Sighting], seen: Iterator[Sighting]) -> Iterator[Found]:

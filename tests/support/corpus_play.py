@@ -137,7 +137,7 @@ def play(
                 _kill_engine(lab, int(part * len(recording.raw)))
             until(end.exists, "the end of the recording", PLAY_SECONDS)
             until(lambda: _read(lab) >= len(recording.raw), "all of it read")
-            _wait_quiet(lab, FIND_SECONDS if files else 0.0)
+            _wait_quiet(lab, 0.0 if recording.agent == "plain" else FIND_SECONDS)
             asked = _answer(lab, wanted)
             until(lambda: _all_done(lab), "the workers are done")
             _wait_quiet(lab)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import OrderedDict
 from dataclasses import replace
 
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
-from aiorch.capture.grammar import MARKER, Broken, Complete, Partial, content_key
+from aiorch.capture.grammar import MARKER, Broken, Complete, Partial
 from aiorch.capture.gutter import Gutter
+from aiorch.capture.identity import identity
 from aiorch.capture.lines import CUT_OFF
 from aiorch.capture.marker import Found, find_markers
 from aiorch.capture.plain import advanced, has_trace, trace_end
@@ -31,7 +31,6 @@ SCAN_BYTES = 4096
 _BEGUN = re.compile(rb"\x1b(?:\[(?:2(?:K(?:\x1b(?:\[1?)?)?)?)?)?\Z")
 
 MAX_REMEMBERED = 65536
-_ERROR_HEAD = 48
 BEFORE_START = "before start"
 _TAIL = 16
 _BURST = 16
@@ -287,7 +286,7 @@ class ScreenReader:
         self._next_row = top + min([visible, *waiting])
         self._hot = bool(waiting) or _has_marker(rows, visible)
         fresh = [_off(hit, visible) for hit in fresh]
-        hits = known + [(hit, _key(hit)) for hit in fresh]
+        hits = known + [(hit, identity(hit)) for hit in fresh]
         self._past = (self._screen.scrolled, rows, hits)
         return hits
 
@@ -335,17 +334,23 @@ class ScreenReader:
 
     def _accept(self, hit: Found, key: str) -> Sighting:
         self._note(key)
+        source = Source.PLAIN if self._gutter is not None and self._gutter.mixed else Source.SCREEN
         if not isinstance(hit.verdict, Complete):
             reason = hit.verdict.reason if isinstance(hit.verdict, Broken) else CUT_OFF
-            return Rejected(reason, Source.SCREEN, self._position, hit.text, key)
+            return Rejected(reason, source, self._position, hit.text, key)
         if hit.refusal:
-            return Rejected(hit.refusal, Source.SCREEN, self._position, hit.text, key, is_error=False)
-        provenance = (
-            "the assistant's text on the screen" if self._gutter else "the screen of an unknown program"
-        )
+            return Rejected(hit.refusal, source, self._position, hit.text, key, is_error=False)
         altered = self._torn or not hit.explained or bool(_UNSURE.search(hit.text)) or hit.is_rendered
         payload = hit.verdict.payload
-        return Directive(payload, Source.SCREEN, provenance, self._position, hit.text, key, altered)
+        return Directive(payload, source, self._provenance, self._position, hit.text, key, altered)
+
+    @property
+    def _provenance(self) -> str:
+        if self._gutter is None:
+            return "the screen of an unknown program"
+        if self._gutter.mixed:
+            return "a screen where the output of commands looks like the assistant's text"
+        return "the assistant's text on the screen"
 
     def _note(self, key: str) -> None:
         self._seen[key] = None
@@ -381,15 +386,3 @@ def _off(hit: Found, visible: int) -> Found:
     if isinstance(hit.verdict, Complete) and hit.last < visible:
         return replace(hit, closed=True)
     return hit
-
-
-def _key(hit: Found) -> str | None:
-    """Return the identity of what was found, or None where nothing can be said yet."""
-    if isinstance(hit.verdict, Complete):
-        key = content_key(hit.verdict.payload)
-        return f"near:{key}" if hit.refusal else key
-    if hit.refusal or not hit.closed:
-        return None
-    # Its beginning alone: a broken one that is still being written is the same one when it has grown.
-    squeezed = "".join(hit.text.split())[:_ERROR_HEAD]
-    return "bad:" + hashlib.sha256(squeezed.encode("utf-8", "replace")).hexdigest()[:24]

@@ -21,8 +21,9 @@ class Gutter:
     `scrollbar` lists the glyphs drawn there, `panel`: a panel of another background may stand at the
     right. Rows break without a blank behind the characters in `break_after`; behind those in `doubtful`
     nobody knows. `numbered`: lines of a code block carry numbers. `reprints`: unfinished copies of an answer
-    stay behind in the history. `apart`: joined emoji take the columns of all their parts. `flat` is a second
-    way of drawing, for rows left of the indent (a screen-reader mode).
+    stay behind in the history. `apart`: joined emoji take the columns of all their parts. `mixed`: the output
+    of commands looks as answers do, so the screen proves no more than plain lines. `flat` is a second way of
+    drawing, for rows left of the indent (a screen-reader mode).
     """
 
     name: str = ""
@@ -44,6 +45,7 @@ class Gutter:
     numbered: bool = False
     reprints: bool = False
     apart: bool = False
+    mixed: bool = False
     flat: Gutter | None = None
 
     @classmethod

@@ -1,0 +1,22 @@
+"""What makes two sightings on a screen one and the same (pure)."""
+
+from __future__ import annotations
+
+import hashlib
+
+from aiorch.capture.grammar import Complete, content_key
+from aiorch.capture.marker import Found
+
+_ERROR_HEAD = 48
+
+
+def identity(hit: Found) -> str | None:
+    """Return the identity of what was found, or None where nothing can be said yet."""
+    if isinstance(hit.verdict, Complete):
+        key = content_key(hit.verdict.payload)
+        return f"near:{key}" if hit.refusal else key
+    if hit.refusal or not hit.closed:
+        return None
+    # Its beginning alone: a broken one that is still being written is the same one when it has grown.
+    squeezed = "".join(hit.text.split())[:_ERROR_HEAD]
+    return "bad:" + hashlib.sha256(squeezed.encode("utf-8", "replace")).hexdigest()[:24]
