@@ -13,8 +13,14 @@ Step = Callable[[], None]
 
 
 def session_files(recording: Path) -> list[Path]:
-    """Return the recording's own session files, in their order."""
-    return sorted(recording.glob("session*"))
+    """Return the recording's own session files, the first begun first."""
+    return sorted(recording.glob("session*"), key=_begun)
+
+
+def _begun(source: Path) -> str:
+    """Return the first time in a file of records, as text that sorts."""
+    found = re.search(rb'"timestamp": *"([^"]+)"', source.read_bytes()) if source.suffix == ".jsonl" else None
+    return found[1].decode() if found else source.name
 
 
 def place(agent: str, source: Path, home: Path, project: Path) -> Path:

@@ -68,8 +68,12 @@ class _Watches(FileSystemEventHandler):
         self._watches: dict[Path, ObservedWatch] = {}
         self._names: tuple[bytes, ...] = ()
 
-    def __call__(self, folders: Sequence[Path], names: Sequence[Path]) -> None:
-        """Watch these folders, each without what is below it; `names` are how paths of interest begin."""
+    def __call__(self, folders: Sequence[Path], names: Sequence[Path]) -> bool:
+        """Watch these folders, each without what is below it; return whether one of them is new.
+
+        `names` are how paths of interest begin.
+        """
+        new = False
         self._names = tuple(os.fsencode(name) for name in names)
         for folder in self._watches.keys() - set(folders):
             with suppress(KeyError):
@@ -79,6 +83,8 @@ class _Watches(FileSystemEventHandler):
                 # A folder that is gone again, or too many watches: the pane's output makes us look, too.
                 with suppress(OSError):
                     self._watches[folder] = self._observer.schedule(self, str(folder), recursive=False)
+                    new = True
+        return new
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Wake the engine when something changed that begins with a name of interest, or leads to one."""

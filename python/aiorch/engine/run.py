@@ -63,7 +63,7 @@ class Run:
         self._shown = ""
         self._pipe_pid: int | None = None
         self._source = ""
-        self.watch: Callable[[Sequence[Path], Sequence[Path]], None] = lambda _folders, _names: None
+        self.watch: Callable[[Sequence[Path], Sequence[Path]], bool] = lambda _folders, _names: False
         self.journal = Journal(self.paths.journal)
         self.session = Session(control, settings.session)
         self.session.history_limit = settings.config.history_limit
@@ -155,6 +155,8 @@ class Run:
         """Decide about what the screen showed and the session files have not said."""
         with self.journal.transaction():
             self._tell(self.transcripts.expire())
+            self._tell(self.transcripts.read())
+            self._follow_files()
 
     def process_ended(self, pid: int) -> None:
         """Take note that a worker's process, or the one that writes the primary's log, is gone."""
@@ -244,7 +246,8 @@ class Run:
         self._tell(self.transcripts.follow(agent))
         self._tell(self.transcripts.look())
         self._note_source()
-        self.watch(*self.transcripts.watched)
+        if self.watch(*self.transcripts.watched):
+            self.transcripts.watching()
 
     def _see(self, sightings: Sequence[Sighting]) -> None:
         """Take what the pane shows."""

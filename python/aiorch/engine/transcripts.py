@@ -77,6 +77,7 @@ class Transcripts:
         self._files: dict[str, _Followed] = {}
         self._places: list[Path] = []
         self._looked = 0.0
+        self._again: float | None = None
         self._given_up = False
         self._adopted = 0.0
         self._cursors: dict[str, list[object]] = {}
@@ -110,12 +111,14 @@ class Transcripts:
             return f"{bound[-1].path.name}, {bound[-1].how}"
         if self.serving is Serving.SCREEN:
             return "the pane itself"
+        if self.serving is Serving.LOOKING:
+            return "the screen, until a session file of this agent is found"
         return "the screen alone (unverified): no session file of this agent is found"
 
     @property
     def due(self) -> float | None:
-        """Return when something that waits is to be decided (seconds since the epoch)."""
-        return self._fusion.due
+        """Return when something is to be looked for or decided (seconds since the epoch)."""
+        return min((at for at in (self._fusion.due, self._again) if at is not None), default=None)
 
     @property
     def watched(self) -> tuple[list[Path], list[Path]]:
@@ -134,15 +137,21 @@ class Transcripts:
         self._files.clear()
         self._places = []
         self._agent, self._looked, self._given_up = agent, 0.0, False
+        self._again = None
         yield from self.look()
 
     def look(self, *, haste: bool = False) -> Iterator[Told]:
         """Look for the agent's files, if that was not done just now; yield what new ones say."""
         now, agent = time.time(), self._agent
         wait = _HASTE_SECONDS if haste else LOOK_SECONDS
-        if agent is None or agent.name not in FORMATS or 0 <= now - self._looked < wait:
+        if agent is None or agent.name not in FORMATS:
+            self._again = None
             return
-        self._looked = now
+        if 0 <= now - self._looked < wait:
+            # What changed just now may be the last that changes for long.
+            self._again = self._again or self._looked + LOOK_SECONDS
+            return
+        self._looked, self._again = now, None
         self._places = self._list_places(agent)
         for found in self._find(agent):
             known = self._files.get(_name(found))
@@ -168,6 +177,11 @@ class Transcripts:
         for one in list(self._files.values()):
             if not one.bound and self._shows(one):
                 yield from self._bind(one)
+
+    def watching(self) -> None:
+        """Note that folders are watched from now on: what was written just before woke nobody."""
+        self._again = time.time()
+        self._looked = 0.0
 
     def read(self) -> Iterator[Told]:
         """Read what is new in the files."""

@@ -1,0 +1,228 @@
+"""The life of a session file: late, replaced, another agent's; nothing runs twice, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from aiorch.journal import DirectiveRow
+from support.lab import STEP, Lab, until
+
+CONFIG = f'default_type = "step"\nmax_workers = 16\n{STEP}'
+# Prints what it is told, as an agent that draws; started again it is another process.
+AGENT = '#!/bin/sh\necho $$ >>"$HOME/pids"\nwhile :; do cat "$HOME/say.$TMUX_PANE"; done\n'
+
+
+class Actor:
+    """An agent in a pane whose screen and session files the test writes."""
+
+    def __init__(self, lab: Lab, pane: str = "%0") -> None:
+        self.lab, self.say = lab, lab.home / f"say.{pane}"
+        os.mkfifo(self.say)
+        self.session = str(uuid.uuid4())
+        coded = re.sub("[^a-zA-Z0-9]", "-", str(lab.project))
+        self.folder = lab.home / ".claude" / "projects" / coded
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.session}.jsonl"
+
+    def draw(self, text: str) -> None:
+        """Clear the screen and show an answer, as Claude Code does."""
+        rows = "\r\n  ".join(text.split("\n"))
+        self.say.write_bytes(f"\x1b[2J\x1b[H\x1b[38;5;231m●\x1b[39m {rows}\r\n".encode())
+
+    def write(self, text: str, *, time: str = "", **more: object) -> str:
+        """Append an answer to the session file and return its id."""
+        name = str(uuid.uuid4())
+        record = {
+            "type": "assistant",
+            "uuid": name,
+            "sessionId": self.session,
+            "timestamp": time or datetime.now(UTC).isoformat(),
+            "cwd": str(self.lab.project),
+            "message": {"role": "assistant", "content": [{"type": "text", "text": text}]},
+            **more,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        return name
+
+    def both(self, text: str) -> None:
+        self.draw(text)
+        self.write(text)
+
+
+def directive(task: str, **more: object) -> str:
+    return f"[ORCHESTRATE] {json.dumps({'task': task, **more})}"
+
+
+def taken(lab: Lab) -> list[DirectiveRow]:
+    journal = lab.journal()
+    rows = journal.directives()
+    journal.close()
+    return rows
+
+
+def tasks(lab: Lab, *states: str) -> list[object]:
+    wanted = states or ("running", "done")
+    return [row.payload.get("task") for row in taken(lab) if row.state in wanted]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path / "lab")
+    path = lab.put_program("claude", AGENT)
+    lab._primary = [str(path)]
+    with lab:
+        yield lab
+
+
+def test_what_was_said_before_the_start_is_listed_and_never_runs(lab: Lab) -> None:
+    actor = Actor(lab)
+    actor.both(directive("old in the file"))
+    lab.start(CONFIG)
+    lab.wait_told("IGNORED", "before start")
+    actor.both(directive("echo new"))
+    until(lambda: tasks(lab) == ["echo new"], "the new one alone")
+    assert "old in the file" in [row.payload.get("task") for row in taken(lab) if row.state == "ignored"]
+
+
+def test_an_old_conversation_that_is_resumed_runs_only_what_is_new(lab: Lab) -> None:
+    actor = Actor(lab)
+    actor.write(directive("from last week"), time="2026-01-01T00:00:00Z")
+    os.utime(actor.file, (1_700_000_000, 1_700_000_000))
+    lab.start(CONFIG)
+    # Drawn again by --resume, before anything is written.
+    actor.draw(directive("from last week"))
+    actor.write("Here we are again.")
+    actor.both(directive("echo new"))
+    until(lambda: "echo new" in tasks(lab), "the new one")
+    assert tasks(lab) == ["echo new"]
+    assert not tasks(lab, "asking")
+
+
+def test_copied_history_of_a_fork_does_not_run_again(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    name = actor.write(directive("echo one"))
+    actor.draw(directive("echo one"))
+    until(lambda: tasks(lab) == ["echo one"], "the first")
+    first, actor.session = actor.session, str(uuid.uuid4())
+    origin = {"sessionId": first, "messageUuid": name}
+    actor.write(directive("echo one"), forkedFrom=origin)
+    actor.write(directive("echo strange"), forkedFrom={"sessionId": "s", "messageUuid": "of another run"})
+    actor.both(directive("echo two"))
+    until(lambda: "echo two" in tasks(lab), "the second")
+    assert tasks(lab) == ["echo one", "echo two"]
+
+
+def test_a_file_written_anew_in_its_place_runs_nothing_again(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    actor.both(directive("echo one"))
+    until(lambda: tasks(lab) == ["echo one"], "the first")
+    kept = actor.file.read_bytes()
+    actor.file.unlink()
+    actor.file.write_bytes(kept)
+    actor.both(directive("echo two"))
+    until(lambda: "echo two" in tasks(lab), "the second")
+    assert tasks(lab) == ["echo one", "echo two"]
+
+
+def test_the_same_said_twice_on_purpose_runs_twice(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    actor.both(directive("echo again"))
+    until(lambda: tasks(lab) == ["echo again"], "the first")
+    actor.both(directive("echo again"))
+    until(lambda: tasks(lab) == ["echo again"] * 2, "both")
+
+
+def test_an_id_counts_within_one_conversation(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    actor.both(directive("echo one", id=1))
+    actor.both(directive("echo other", id=1))
+    lab.wait_told("ERROR", "was used before for something else")
+    first, actor.session = actor.session, str(uuid.uuid4())
+    actor.write("<command-name>/clear</command-name>")
+    actor.both(directive("echo cleared", id=1))
+    until(lambda: tasks(lab) == ["echo one", "echo cleared"], "the id is free in a new conversation")
+    actor.session = first
+    actor.both(directive("echo back", id=1))
+    until(lambda: len([e for e in lab.events() if "was used before" in e.text]) == 2, "the old id is known")
+
+
+def test_a_folder_on_another_file_system_is_followed(lab: Lab, tmp_path: Path) -> None:
+    elsewhere = Path("/dev/shm") / tmp_path.name
+    elsewhere.mkdir()
+    try:
+        (lab.home / ".claude").symlink_to(elsewhere)
+        actor = Actor(lab)
+        lab.start(CONFIG)
+        actor.both(directive("echo far"))
+        until(lambda: tasks(lab) == ["echo far"], "it runs")
+        assert [row.source for row in taken(lab)] == ["transcript"]
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+def test_without_a_file_the_screen_counts_and_is_said_to(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    actor.draw(directive("echo seen"))
+    until(lambda: tasks(lab) == ["echo seen"], "it runs")
+    assert [row.source for row in taken(lab)] == ["screen"]
+    lab.wait_told("LISTENING", "the screen alone (unverified)")
+    assert "the screen alone" in lab.aiorch("doctor", check=False).stdout
+    # The file that comes later says it again.
+    actor.write(directive("echo seen"))
+    actor.both(directive("echo both"))
+    until(lambda: "echo both" in tasks(lab), "it runs")
+    assert tasks(lab) == ["echo seen", "echo both"]
+    lab.wait_told("LISTENING", f"{actor.session}.jsonl")
+
+
+def test_what_never_comes_to_the_file_asks(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    actor.both(directive("echo one"))
+    actor.draw(directive("touch lost"))
+    until(lambda: tasks(lab, "asking") == ["touch lost"], "it asks")
+    assert tasks(lab) == ["echo one"]
+
+
+def test_tool_output_in_the_pane_of_an_agent_does_not_count(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    actor.write("First.")
+    actor.draw(f"Read(plan.md)\n  ⎿  {directive('touch evil')}")
+    actor.both(directive("echo good"))
+    until(lambda: tasks(lab) == ["echo good"], "the good one")
+    assert not tasks(lab, "asking")
+
+
+def test_another_agent_in_the_same_directory_is_not_taken_for_ours(lab: Lab) -> None:
+    lab.start(CONFIG)
+    ours, other = Actor(lab), Actor(lab, "%other")
+    lab.tmux("new-session", "-d", "-s", "other", "-c", str(lab.project), "-e", "TMUX_PANE=%other",
+             "--", "env", "TMUX_PANE=%other", str(lab.root / "bin" / "claude"))  # fmt: skip
+    until(lambda: len((lab.home / "pids").read_text().split()) == 2, "both agents run")
+    other.write(directive("touch not-ours"))
+    ours.both(directive("echo ours"))
+    until(lambda: "echo ours" in tasks(lab), "ours runs")
+    other.write(directive("touch not-ours-either"))
+    ours.both(directive("echo ours too"))
+    until(lambda: "echo ours too" in tasks(lab), "ours runs")
+    assert tasks(lab) == ["echo ours", "echo ours too"]
+    assert not tasks(lab, "asking")
