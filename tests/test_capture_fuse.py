@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
-from aiorch.capture.fuse import FIND_SECONDS, QUIET_SECONDS, Fusion, Outcome, Repeat, Serving, best_match
+from aiorch.capture.fuse import FIND_SECONDS, QUIET_SECONDS, Fusion, Heard, Outcome, Repeat, Serving
 
 
 def shown(task: str, **more: object) -> Directive:
@@ -115,7 +115,7 @@ def test_the_state_survives_a_restart() -> None:
     fusion.screen([shown("a")], 0.0)
     fusion.exact([said("b")], 0.0)
     again = Fusion(Serving.FILE)
-    again.restore(json.loads(json.dumps(fusion.state)), 100.0)
+    again.restore(json.loads(json.dumps(fusion.state)), [{"task": "b"}], 100.0)
     assert again.due == 100.0 + QUIET_SECONDS
     assert again.screen([shown("b")], 100.0) == []
     assert tasks(again.expire(100.0 + QUIET_SECONDS)) == ["a"]
@@ -123,20 +123,18 @@ def test_the_state_survives_a_restart() -> None:
 
 def test_each_finds_its_own_among_similar_ones() -> None:
     others = [{"task": f"Write the tests for module {letter}"} for letter in "ABC"]
-    assert [best_match(one, others) for one in others] == [0, 1, 2]
+    assert [Heard(9, others).find(one) for one in others] == [0, 1, 2]
 
 
 def test_ids_keep_similar_ones_apart() -> None:
-    assert (
-        best_match({"id": 1, "task": "a long task, the same"}, [{"id": 2, "task": "a long task, the same"}])
-        is None
-    )
+    heard = Heard(9, [{"id": 2, "task": "a long task, the same"}])
+    assert heard.find({"id": 1, "task": "a long task, the same"}) is None
 
 
 def test_what_rendering_ate_is_forgiven() -> None:
     drawn = {"task": "use bold and strong and under and init and make test"}
     exact = {"task": "use *bold* and **strong** and _under_ and __init__ and `make test`"}
-    assert best_match(exact, [{"task": "something else altogether"}, drawn]) == 1
+    assert Heard(9, [{"task": "something else altogether"}, drawn]).find(exact) == 1
 
 
 words = st.text("abc *_", min_size=1, max_size=8)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from aiorch.journal import DirectiveRow
-from support.lab import STEP, Lab, until
+from support.lab import STEP, Lab, alive, until
 
 CONFIG = f'default_type = "step"\nmax_workers = 16\n{STEP}'
 # Prints what it is told, as an agent that draws; started again it is another process.
@@ -226,3 +227,82 @@ def test_another_agent_in_the_same_directory_is_not_taken_for_ours(lab: Lab) -> 
     until(lambda: "echo ours too" in tasks(lab), "ours runs")
     assert tasks(lab) == ["echo ours", "echo ours too"]
     assert not tasks(lab, "asking")
+
+
+def test_agents_come_and_go_in_the_pane_of_a_shell(tmp_path: Path) -> None:
+    with Lab(tmp_path / "lab") as lab:
+        path = lab.put_program("claude", AGENT)
+        actor = Actor(lab)
+        lab.start(CONFIG)
+        for number in (1, 2):
+            lab.type(str(path))
+            _wait_pids(lab, number)
+            actor.session = str(uuid.uuid4())
+            actor.both(directive(f"echo {number}", id="the same"))
+            _wait_last(lab, f"echo {number}")
+            os.kill(_pids(lab)[-1], signal.SIGKILL)
+            until(lambda: not alive(_pids(lab)[-1]), "the agent is gone")
+        assert tasks(lab) == ["echo 1", "echo 2"]
+        assert {row.source for row in taken(lab) if row.state == "done"} == {"transcript"}
+        # The shell that is left is no agent: what it shows asks.
+        lab.say({"task": "echo shell"})
+        until(lambda: tasks(lab, "asking") == ["echo shell"], "the shell asks")
+
+
+def test_an_agent_on_another_machine_is_read_from_its_screen(tmp_path: Path) -> None:
+    # Stands for `ssh host claude`: no process here is the agent, only the user says so.
+    lab = Lab(tmp_path / "lab")
+    lab._primary = [str(lab.put_program("ssh", AGENT))]
+    with lab:
+        actor = Actor(lab)
+        actor.write("a conversation of another agent in this directory")
+        lab.start(CONFIG, "--agent", "claude")
+        actor.draw(directive("echo there"))
+        until(lambda: tasks(lab) == ["echo there"], "it runs")
+        assert [row.source for row in taken(lab)] == ["screen"]
+        lab.wait_told("LISTENING", "the screen alone (unverified)")
+
+
+def test_a_killed_engine_takes_what_the_file_got_meanwhile(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    actor.both(directive("echo one"))
+    until(lambda: tasks(lab) == ["echo one"], "the first")
+    killed = lab.kill_engine()
+    actor.write(directive("echo two"))
+    actor.both(directive("echo three"))
+    until(lambda: lab.engine_pids() not in ([], [killed]), "another engine")
+    until(lambda: len(tasks(lab)) == 3, "all ran")
+    assert tasks(lab) == ["echo one", "echo two", "echo three"]
+
+
+def test_a_fence_may_ask_or_not_count(lab: Lab) -> None:
+    actor = Actor(lab)
+    lab.start(f'fenced = "ignore"\n{CONFIG}')
+    actor.write(f"For example:\n\n```\n{directive('echo fenced')}\n```\n")
+    actor.both(directive("echo bare"))
+    until(lambda: tasks(lab) == ["echo bare"], "the bare one")
+    lab.wait_told("IGNORED", "it stands in a code fence")
+
+
+def test_an_unreadable_file_leaves_the_screen(lab: Lab) -> None:
+    actor = Actor(lab)
+    actor.folder.mkdir(parents=True)
+    os.mkfifo(actor.file)
+    lab.start(CONFIG)
+    actor.draw(directive("echo seen"))
+    until(lambda: tasks(lab) == ["echo seen"], "it runs")
+    assert [row.source for row in taken(lab)] == ["screen"]
+
+
+def _pids(lab: Lab) -> list[int]:
+    path = lab.home / "pids"
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
+
+
+def _wait_pids(lab: Lab, count: int) -> None:
+    until(lambda: len(_pids(lab)) == count, "the agent runs")
+
+
+def _wait_last(lab: Lab, task: str) -> None:
+    until(lambda: tasks(lab)[-1:] == [task], f"{task} runs")

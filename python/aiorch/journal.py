@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from aiorch.capture.directive import Directive, Rejected
+from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -203,7 +203,7 @@ class Journal:
     def add_directive(self, directive: Directive, conversation: int) -> int | None:
         """Record a directive and return its number, or None when this very directive is there already."""
         # What a session file says bears the agent's own mark, the same in all its conversations.
-        own = directive.key.startswith("transcript:")
+        own = directive.key.startswith(SESSION_KEY)
         key = directive.key if own else f"{conversation}:{directive.source}:{directive.key}"
         return self._insert_directive(
             key, conversation, directive.source, directive.provenance, directive.position,
@@ -252,6 +252,14 @@ class Journal:
         """Return whether some directive with this very payload was recorded already."""
         query = "SELECT 1 FROM directives WHERE payload = ? LIMIT 1"
         return self._db.execute(query, (json.dumps(payload),)).fetchone() is not None
+
+    def said_payloads(self, limit: int) -> list[Mapping[str, object]]:
+        """Return the payloads of the last directives that came from session files, oldest first."""
+        rows = self._db.execute(
+            "SELECT payload FROM directives WHERE key >= ? AND key < ? ORDER BY number DESC LIMIT ?",
+            (SESSION_KEY, SESSION_KEY[:-1] + ";", limit),
+        ).fetchall()
+        return [json.loads(row[0]) for row in reversed(rows)]
 
     def set_request(self, number: int, user_id: str | None, payload: Mapping[str, object]) -> None:
         """Record what a directive was understood as: its id, and the payload with what its file holds."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from enum import StrEnum
 
@@ -20,9 +20,11 @@ QUIET_SECONDS = 5.0
 """Silence of pane and file after which a directive on the screen will not come to the file any more."""
 
 _MAX_WAITING = 256
-_MAX_REMEMBERED = 512
-_COMPARED = 4000
-_ALIKE, _SAME, _EQUAL = 0.85, 1.5, 2.0
+_MAX_BELIEVED = 64
+_MAX_SAID = 4096
+_LENGTH = 2000
+_COMPARED = 16
+_ALIKE = 0.85
 
 
 class Serving(StrEnum):
@@ -46,7 +48,6 @@ Outcome = Sighting | Repeat
 Payload = Mapping[str, object]
 
 
-@dataclass(slots=True)
 class Fusion:
     """Holds what a pane shows until it is clear whether the agent's session file decides.
 
@@ -58,32 +59,35 @@ class Fusion:
     `changed` says that `state` is to be written down.
     """
 
-    serving: Serving = Serving.SCREEN
-    changed: bool = False
-    _waiting: list[Directive] = field(default_factory=list)
-    _near: list[Rejected] = field(default_factory=list)
-    _believed: list[Payload] = field(default_factory=list)
-    _said: list[Payload] = field(default_factory=list)
-    _active: float = 0.0
+    def __init__(self, serving: Serving = Serving.SCREEN) -> None:
+        self.serving = serving
+        self.changed = False
+        self.refused = 0
+        self._active = 0.0
+        self._waiting: list[Directive] = []
+        self._near: list[Rejected] = []
+        self._shown = Heard(_MAX_WAITING)
+        self._believed = Heard(_MAX_BELIEVED)
+        self._said = Heard(_MAX_SAID)
 
     @property
     def state(self) -> object:
-        """Return what has to survive a restart, as a JSON value."""
+        """Return what has to survive a restart, as a JSON value; what the file said is in the journal."""
         waiting = [asdict(directive) for directive in self._waiting]
-        return {"waiting": waiting, "believed": self._believed, "said": self._said}
+        return {"waiting": waiting, "believed": self._believed.payloads}
 
-    def restore(self, state: object, now: float) -> None:
-        """Take up the `state` of an earlier engine."""
+    def restore(self, state: object, said: Iterable[Payload], now: float) -> None:
+        """Take up the `state` of an earlier engine, and what the file had `said` to it."""
+        self._said = Heard(_MAX_SAID, said)
         if isinstance(state, dict):
-            self._waiting = [
-                Directive(**{**one, "source": Source(one["source"])}) for one in state["waiting"]
-            ]
-            self._believed, self._said = state["believed"], state["said"]
+            waiting = [Directive(**{**one, "source": Source(one["source"])}) for one in state["waiting"]]
+            self._believed = Heard(_MAX_BELIEVED, state["believed"])
+            self._wait_for(waiting)
             self._active = now
 
     def shows(self, payload: Payload) -> bool:
         """Return whether the screen showed this, and no file has said it."""
-        return best_match(payload, [*(one.payload for one in self._waiting), *self._believed]) is not None
+        return self._shown.find(payload) is not None or self._believed.find(payload) is not None
 
     @property
     def due(self) -> float | None:
@@ -99,9 +103,9 @@ class Fusion:
 
     def remember(self, payloads: Iterable[Payload]) -> None:
         """Take note of what the file said and nobody is to run: a screen that shows it again is no news."""
-        self._said = [*self._said, *payloads][-_MAX_REMEMBERED:]
-        self._waiting = [one for one in self._waiting if best_match(one.payload, self._said) is None]
-        self.changed = True
+        for payload in payloads:
+            self._said.add(payload)
+        self._wait_for([one for one in self._waiting if self._said.find(one.payload) is None])
 
     def screen(self, sightings: Iterable[Sighting], now: float) -> list[Sighting]:
         """Take what the pane shows; return what may be taken at once."""
@@ -128,80 +132,114 @@ class Fusion:
         found: list[Sighting] = [*self._near]
         found += [replace(one, altered=True) if doubtful else one for one in self._waiting]
         self._believe(self._waiting)
-        self._waiting, self._near = [], []
+        self._near = []
+        self._wait_for([])
         return found
-
-    def _is_news(self, directive: Directive) -> bool:
-        if best_match(directive.payload, self._said, self._least) is not None:
-            return False
-        self._believe([directive])
-        return True
-
-    def _believe(self, directives: Sequence[Directive]) -> None:
-        self._believed = [*self._believed, *(one.payload for one in directives)][-_MAX_REMEMBERED:]
-        self.changed = True
-
-    @property
-    def _least(self) -> float:
-        """Return how like the file's words a screen must be to be no news: without the file, the same."""
-        return _ALIKE if self.serving is Serving.FILE else _SAME
 
     def _hold(self, sighting: Sighting, now: float) -> None:
         if isinstance(sighting, Rejected):
             # The file has its own, and its words are exact.
             if self.serving is Serving.LOOKING:
                 self._near = [*self._near, sighting][-_MAX_WAITING:]
-        elif any(one.key == sighting.key for one in self._waiting):
-            # Read anew by an engine that took over.
+        elif len(self._waiting) >= _MAX_WAITING:
+            self.refused += 1
             return
-        elif best_match(sighting.payload, self._said, self._least) is None:
-            self._waiting = [*self._waiting, sighting][-_MAX_WAITING:]
+        elif any(one.key == sighting.key for one in self._waiting) or self._is_known(sighting):
+            # Read anew by an engine that took over, or drawn again.
+            return
         else:
-            return
+            self._wait_for([*self._waiting, sighting])
         self._active = now
+
+    def _wait_for(self, directives: list[Directive]) -> None:
+        self._waiting, self.changed = directives, True
+        self._shown = Heard(_MAX_WAITING, (one.payload for one in directives))
+
+    def _is_known(self, directive: Directive) -> bool:
+        """Say whether the file said this; while no file is read, one that is merely alike is another one."""
+        return self._said.find(directive.payload, alike=self.serving is Serving.FILE) is not None
+
+    def _is_news(self, directive: Directive) -> bool:
+        if self._is_known(directive):
+            return False
+        self._believe([directive])
+        return True
+
+    def _believe(self, directives: Iterable[Directive]) -> None:
+        for directive in directives:
+            self._believed.add(directive.payload)
         self.changed = True
 
     def _match(self, directive: Directive) -> Outcome:
         """Strike out what the screen showed of this directive; one that was believed is not run again."""
-        waiting = best_match(directive.payload, [one.payload for one in self._waiting])
-        believed = best_match(directive.payload, self._believed)
+        waiting = self._shown.find(directive.payload)
+        believed = self._believed.find(directive.payload)
+        self._said.add(directive.payload)
         self.changed = True
-        if waiting is None and believed is not None:
-            del self._believed[believed]
-            self.remember([directive.payload])
-            return Repeat(directive, "it was taken from the screen already")
         if waiting is not None:
-            del self._waiting[waiting]
-        self._said = [*self._said, directive.payload][-_MAX_REMEMBERED:]
+            self._wait_for([one for index, one in enumerate(self._waiting) if index != waiting])
+        elif believed is not None:
+            self._believed.forget(believed)
+            return Repeat(directive, "it was taken from the screen already")
         return directive
 
 
-def best_match(payload: Payload, others: Sequence[Payload], least: float = _ALIKE) -> int | None:
-    """Return the index of the payload most like this one, None when none is another drawing of it.
+class Heard:
+    """The last payloads that were heard of, at most `limit`, to be known again however they were drawn.
 
     Rendering eats punctuation and blanks and re-draws the rest: letters and digits are compared.
     """
-    mine = _letters(payload)
-    best, found = least, None
-    for index, other in enumerate(others):
-        likeness = _likeness(payload, mine, other)
-        if likeness >= best and (found is None or likeness > best):
-            best, found = likeness, index
-    return found
+
+    def __init__(self, limit: int, payloads: Iterable[Payload] = ()) -> None:
+        self._limit = limit
+        self._entries: list[tuple[str, Payload]] = []
+        for payload in payloads:
+            self.add(payload)
+
+    @property
+    def payloads(self) -> list[Payload]:
+        """Return them, oldest first."""
+        return [payload for _, payload in self._entries]
+
+    def add(self, payload: Payload) -> None:
+        """Remember one more; the oldest one is forgotten for it."""
+        self._entries.append((_letters(payload), payload))
+        del self._entries[: -self._limit]
+
+    def forget(self, index: int) -> None:
+        """Forget one."""
+        del self._entries[index]
+
+    def find(self, payload: Payload, *, alike: bool = True) -> int | None:
+        """Return the index of the one that this is another drawing of, None when there is none.
+
+        One that is equal is preferred to one with the same letters, and that to one that is merely much
+        alike, which is looked for among the last ones only: it takes longer. Without `alike` it does not do.
+        """
+        mine = _letters(payload)
+        same = [index for index, (letters, _) in enumerate(self._entries) if letters == mine]
+        if same:
+            return next((index for index in same if self._entries[index][1] == payload), same[0])
+        best, found = _ALIKE, None
+        for index in range(max(0, len(self._entries) - _COMPARED), len(self._entries)) if alike else ():
+            letters, other = self._entries[index]
+            likeness = 0.0 if _other_id(payload, other) else _likeness(mine, letters, best)
+            if likeness >= best:
+                best, found = likeness, index
+        return found
 
 
-def _likeness(payload: Payload, mine: str, other: Payload) -> float:
-    theirs = _letters(other)
-    if mine == theirs:
-        return _EQUAL if payload == other else _SAME
-    if "id" in payload and "id" in other and payload["id"] != other["id"]:
-        return 0.0
+def _other_id(payload: Payload, other: Payload) -> bool:
+    return "id" in payload and "id" in other and payload["id"] != other["id"]
+
+
+def _likeness(mine: str, theirs: str, least: float) -> float:
     matcher = SequenceMatcher(None, mine, theirs, autojunk=False)
     # Cheap bounds first: the ratio itself is quadratic.
-    if matcher.real_quick_ratio() < _ALIKE or matcher.quick_ratio() < _ALIKE:
+    if matcher.real_quick_ratio() < least or matcher.quick_ratio() < least:
         return 0.0
     return matcher.ratio()
 
 
 def _letters(payload: Payload) -> str:
-    return "".join(char for char in canonical(payload)[:_COMPARED].casefold() if char.isalnum())
+    return "".join(char for char in canonical(payload)[:_LENGTH].casefold() if char.isalnum())

@@ -177,7 +177,7 @@ class Engine:
 
     def _next(self, run: Run) -> Event | None:
         """Return the next event, or None when it is time for something that was put off."""
-        times = (self._settle_at(), run.crew.next_time(), run.transcripts.due)
+        times = (self._settle_at(), run.crew.next_time(), run.due)
         due = [at for at in times if at is not None]
         try:
             return self._queue.get(timeout=max(0.0, min(due) - time.time()) if due else None)
@@ -224,6 +224,9 @@ class Engine:
             # What is broken or does not count is told only when it is still there the next time.
             self._plan_settle(run)
         run.pass_time()
+        if self._unsettled_since is None:
+            # Another agent's eyes may see more on the same screen.
+            self._plan_settle(run)
         run.crew.pass_time()
 
 

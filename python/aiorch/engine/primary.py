@@ -52,6 +52,7 @@ class Primary:
         self._given = profiles[agent] if agent else None
         self.running: Running | None = None
         self._recognised_at = 0.0
+        self.look_at: float | None = None
         self._armed = False
         self._told: dict[str, str] = {}
         self._armed_at = 0.0
@@ -85,8 +86,11 @@ class Primary:
 
     @property
     def process(self) -> int:
-        """Return the pid of the agent, or of the pane's own process when none was recognised."""
-        return self.running.pid if self.running else self._pid
+        """Return the pid of the agent; 0 when it is only said to be here (it may be behind an ssh)."""
+        profile = self.agent
+        return (
+            self.running.pid if self.running and profile and self.running.profile.name == profile.name else 0
+        )
 
     @property
     def agent(self) -> AgentProfile | None:
@@ -193,8 +197,11 @@ class Primary:
 
         At most once a second, but `at_once` before a directive is judged: what is trusted hangs on it.
         """
-        if not at_once and time.monotonic() - self._recognised_at < RECOGNISE_SECONDS:
+        if not at_once and time.time() < self._recognised_at + RECOGNISE_SECONDS:
+            # Who started just now may print no more for long.
+            self.look_at = self._recognised_at + RECOGNISE_SECONDS
             return False
+        self.look_at = None
         if not process.is_alive(self._pid):
             # Another process may have been started in the same pane.
             info = self.session.pane(self.pane)
@@ -354,7 +361,7 @@ class Primary:
         self.journal.add_size(cursor.segment, cursor.offset, *self._size)
 
     def _recognise(self, pid: int) -> bool:
-        self._recognised_at = time.monotonic()
+        self._recognised_at = time.time()
         self._pid = pid
         found = self._foreground_agent(pid)
         if found == self.running:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from aiorch import paths
 from aiorch.capture.directive import Directive, Sighting
-from aiorch.capture.fuse import Outcome, Repeat, Serving
+from aiorch.capture.fuse import Outcome, Repeat
 from aiorch.config import Config
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
@@ -128,12 +128,15 @@ class Run:
         self._shown = ""
         self._announce()
 
+    @property
+    def due(self) -> float | None:
+        """Return when `pass_time` has something to do (seconds since the epoch)."""
+        times = (self.transcripts.due, self.primary.look_at)
+        return min((at for at in times if at is not None), default=None)
+
     def read_log(self) -> None:
         """Take what is new in the primary's log."""
-        if self.primary.follow_agent():
-            agent = self.primary.agent
-            words = f"pane {self.primary.pane}: {agent.title if agent else 'no agent'}"
-            self.journal.add_event(Tag.LISTENING, words)
+        self._follow_agent()
         segment = None
         for cursor, sightings in self.primary.read():
             with self.journal.transaction():
@@ -152,8 +155,10 @@ class Run:
             self._follow_files()
 
     def pass_time(self) -> None:
-        """Decide about what the screen showed and the session files have not said."""
+        """Look again for the agent and its files, and decide about what they have not said."""
         with self.journal.transaction():
+            if self.primary.look_at is not None:
+                self._follow_agent()
             self._tell(self.transcripts.expire())
             self._tell(self.transcripts.read())
             self._follow_files()
@@ -239,6 +244,12 @@ class Run:
         """Close files; tmux is left as it is."""
         self.journal.close()
 
+    def _follow_agent(self) -> None:
+        if self.primary.follow_agent():
+            agent = self.primary.agent
+            words = f"pane {self.primary.pane}: {agent.title if agent else 'no agent'}"
+            self.journal.add_event(Tag.LISTENING, words)
+
     def _follow_files(self) -> None:
         """Follow the files of the agent that runs now, and look again for them."""
         profile = self.primary.agent
@@ -268,7 +279,7 @@ class Run:
         self._source = words
         if self.journal.meta("source") != words:
             self.journal.set_meta("source", words)
-            if self.transcripts.serving in (Serving.FILE, Serving.MISSING):
+            if self.transcripts.worth_telling:
                 self.journal.add_event(Tag.LISTENING, f"directives are read from {words}")
 
     def _take(self, outcomes: Sequence[Outcome]) -> None:

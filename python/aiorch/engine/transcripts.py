@@ -23,9 +23,13 @@ log = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 """A file is looked for at most this often while the pane prints; sessions change rarely."""
 
+FROM_AFAR = "the screen alone (unverified): the agent is not a process of this pane"
 _HASTE_SECONDS = 0.1
+# The kernel notes when a process began to 10 ms.
+_GRAIN = 0.05
 _MAX_ASIDE = 64
-_MAX_CURSORS = 64
+_MAX_KEPT = 64
+_MAX_SAID = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,18 @@ class _Followed:
     old: list[Directive] = field(default_factory=list)
 
     @property
+    def record(self) -> dict[str, object]:
+        """Return what the next engine has to know, as a JSON value."""
+        found = {"format": self.found.format, "path": str(self.found.path), "session": self.found.session}
+        return {
+            **found,
+            "how": self.found.how,
+            "cursor": self.transcript.cursor,
+            "pid": self.pid,
+            "bound": self.bound,
+        }
+
+    @property
     def source(self) -> Source:
         # Aider's history is Markdown that quotes whatever the user or a command put there.
         return Source.PLAIN if self.found.format == "aider" else Source.TRANSCRIPT
@@ -58,7 +74,7 @@ class _Followed:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """The agent whose files are read: its profile's name and its process."""
+    """The agent whose files are read: its profile's name and its process, 0 when that is not here."""
 
     name: str
     pid: int
@@ -80,7 +96,7 @@ class Transcripts:
         self._again: float | None = None
         self._given_up = False
         self._adopted = 0.0
-        self._cursors: dict[str, list[object]] = {}
+        self._kept: dict[str, dict[str, object]] = {}
 
     def adopt(self) -> None:
         """Note that the pane is adopted now: what stands in a file already never runs."""
@@ -89,15 +105,22 @@ class Transcripts:
 
     def restore(self) -> None:
         """Take up what the last engine of this run left."""
-        adopted, cursors = self._journal.meta("adopted"), self._journal.meta("cursors")
+        adopted, kept = self._journal.meta("adopted"), self._journal.meta("session_files")
         self._adopted = adopted if isinstance(adopted, float) else time.time()
-        self._cursors = cursors if isinstance(cursors, dict) else {}
-        self._fusion.restore(self._journal.meta("fusion"), time.time())
+        self._kept = kept if isinstance(kept, dict) else {}
+        said = self._journal.said_payloads(_MAX_SAID)
+        self._fusion.restore(self._journal.meta("fusion"), said, time.time())
+
+    @property
+    def _keeper(self) -> Agent | None:
+        """Return the agent if it is one that keeps session files where we can read them."""
+        agent = self._agent
+        return agent if agent and agent.pid and agent.name in FORMATS else None
 
     @property
     def serving(self) -> Serving:
         """Return what decides about the directives of the pane now."""
-        if self._agent is None or self._agent.name not in FORMATS:
+        if self._keeper is None:
             return Serving.SCREEN
         if any(one.bound for one in self._files.values()):
             return Serving.FILE
@@ -110,10 +133,15 @@ class Transcripts:
         if bound:
             return f"{bound[-1].path.name}, {bound[-1].how}"
         if self.serving is Serving.SCREEN:
-            return "the pane itself"
+            return FROM_AFAR if self._agent and not self._agent.pid else "the pane itself"
         if self.serving is Serving.LOOKING:
             return "the screen, until a session file of this agent is found"
         return "the screen alone (unverified): no session file of this agent is found"
+
+    @property
+    def worth_telling(self) -> bool:
+        """Return whether the user should hear of the description."""
+        return self.serving in (Serving.FILE, Serving.MISSING) or self.description == FROM_AFAR
 
     @property
     def due(self) -> float | None:
@@ -123,7 +151,7 @@ class Transcripts:
     @property
     def watched(self) -> tuple[list[Path], list[Path]]:
         """Return the folders to watch, and the paths in them whose change means that there is something."""
-        if self._agent is None or self._agent.name not in FORMATS:
+        if self._keeper is None:
             return [], []
         files = [path for one in self._files.values() for path in one.transcript.watched]
         return list(dict.fromkeys([*self._places, *(path.parent for path in files)])), [*self._places, *files]
@@ -138,13 +166,15 @@ class Transcripts:
         self._places = []
         self._agent, self._looked, self._given_up = agent, 0.0, False
         self._again = None
+        if self._keeper is not None:
+            yield from self._reopen(self._keeper)
         yield from self.look()
 
     def look(self, *, haste: bool = False) -> Iterator[Told]:
         """Look for the agent's files, if that was not done just now; yield what new ones say."""
-        now, agent = time.time(), self._agent
+        now, agent = time.time(), self._keeper
         wait = _HASTE_SECONDS if haste else LOOK_SECONDS
-        if agent is None or agent.name not in FORMATS:
+        if agent is None:
             self._again = None
             return
         if 0 <= now - self._looked < wait:
@@ -225,13 +255,19 @@ class Transcripts:
             return []
         return places(agent.name, agent.pid, directory, process.environment(agent.pid))
 
+    def _reopen(self, agent: Agent) -> Iterator[Told]:
+        """Go on with the files that were this very process' already: an engine before us found them."""
+        for kept in list(self._kept.values()):
+            if kept["pid"] == agent.pid and kept["bound"]:
+                words = {name: str(kept[name]) for name in ("format", "how", "session")}
+                yield from self._open(agent, Found(path=Path(str(kept["path"])), certain=True, **words))
+
     def _open(self, agent: Agent, found: Found) -> Iterator[Told]:
-        kept = self._cursors.get(_name(found))
-        cursor, pid = kept if kept else (None, 0)
-        transcript = open_transcript(found.format, found.path, cursor, session=found.session)
+        kept = self._kept.get(_name(found), {})
+        transcript = open_transcript(found.format, found.path, kept.get("cursor"), session=found.session)
         one = _Followed(found, transcript, found.certain, agent.pid)
         self._files[_name(found)] = one
-        if pid != agent.pid:
+        if kept.get("pid") != agent.pid:
             yield from self._begin(one, resumed=bool(kept))
         else:
             self._update()
@@ -239,16 +275,17 @@ class Transcripts:
                 yield from self._take(one, said)
 
     def _begin(self, one: _Followed, *, resumed: bool) -> Iterator[Told]:
-        """Take what a file holds when it is found: what is older than the adoption never runs.
+        """Take what a file holds when it is found: what is older than adoption or agent never runs.
 
-        A file that was made since then holds nothing older, whatever time its records tell, unless they were
-        copied from another conversation. Else the records' own time decides.
+        A file that was made since the adoption holds nothing older, whatever time its records tell, unless
+        they were copied from another conversation. Else the records' own time decides.
         """
         born = birth(one.found.path)
         fresh = born is not None and born >= self._adopted and not resumed
+        since = max(self._adopted, (process.started(one.pid) or 0.0) - _GRAIN)
         self._update()
         for said in one.transcript.read():
-            live = fresh if said.time is None else fresh or said.time >= self._adopted
+            live = fresh if said.time is None else fresh or said.time >= since
             if live and not said.copied:
                 yield from self._take(one, said)
                 continue
@@ -290,15 +327,15 @@ class Transcripts:
         self._fusion.serving = self.serving
 
     def _keep_cursors(self) -> None:
-        kept = dict(self._cursors)
+        kept = dict(self._kept)
         for name, one in self._files.items():
-            kept.pop(name, None)
             # What waits aside is read again by the next engine.
             if not one.aside:
-                kept[name] = [one.transcript.cursor, one.pid]
-        if kept != self._cursors:
-            self._cursors = dict(list(kept.items())[-_MAX_CURSORS:])
-            self._journal.set_meta("cursors", self._cursors)
+                kept.pop(name, None)
+                kept[name] = one.record
+        if kept != self._kept:
+            self._kept = dict(list(kept.items())[-_MAX_KEPT:])
+            self._journal.set_meta("session_files", self._kept)
 
 
 def _name(found: Found) -> str:

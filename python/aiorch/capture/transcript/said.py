@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
-from aiorch.capture.directive import Directive, Rejected, Sighting, Source
+from aiorch.capture.directive import SESSION_KEY, Directive, Rejected, Sighting, Source
 from aiorch.capture.grammar import Broken, canonical
 from aiorch.capture.lines import Hit, find_in_text
 
@@ -45,7 +45,7 @@ def sightings(said: Said, source: Source = Source.TRANSCRIPT) -> list[Sighting]:
             content = _digest(hit.text if isinstance(hit.verdict, Broken) else hit.verdict.payload)
             name = f"{content}.{equal[content]}"
             equal[content] += 1
-        found.append(_sighting(hit, said, f"transcript:{said.message}#{name}", source))
+        found.append(_sighting(hit, said, f"{SESSION_KEY}{said.message}#{name}", source))
     return found
 
 
