@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
+from aiorch.capture.transcript.database import Database
 from aiorch.capture.transcript.locate import files
 from aiorch.capture.transcript.locate.found import Known, Seen, Store
 from aiorch.capture.transcript.locate.lead import Lead
 from aiorch.launch import process
 
-_WAIT_SECONDS = 0.02
 _MAX_SESSIONS = 50
 _ROWS = (
     "SELECT id, directory, time_created, time_updated FROM session WHERE parent_id IS NULL"
@@ -96,9 +93,7 @@ class OpenCodeStore(Store):
 def _rows(database: Path) -> list[_Row]:
     """Return the last sessions that are nobody's children; empty when it is no such database."""
     try:
-        with closing(
-            sqlite3.connect(f"file:{quote(os.fsencode(database))}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
-        ) as db:
+        with Database(database).reading() as db:
             return [_Row(str(a), str(b), int(c) / 1000, int(d) / 1000) for a, b, c, d in db.execute(_ROWS)]
-    except (sqlite3.Error, TypeError, ValueError, OverflowError):
+    except (OSError, sqlite3.Error, TypeError, ValueError, OverflowError):
         return []
