@@ -9,12 +9,12 @@ from dataclasses import replace
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
 from aiorch.capture.grammar import MARKER, Broken, Complete, Partial
 from aiorch.capture.gutter import Gutter
-from aiorch.capture.identity import identity
+from aiorch.capture.identity import identity, provenance
 from aiorch.capture.lines import CUT_OFF
 from aiorch.capture.marker import Found, find_markers
 from aiorch.capture.plain import advanced, has_trace, trace_end
 from aiorch.capture.reach import beyond
-from aiorch.capture.screen import HISTORY_ROWS, Row, Screen
+from aiorch.capture.screen import HISTORY_ROWS, Row, Screen, drawing
 
 SLICE = 2048
 """While a marker may be on the screen it is scanned at multiples of this many bytes of the stream.
@@ -98,12 +98,12 @@ class ScreenReader:
 
     def _feed(self, data: bytes, position: str) -> list[Sighting]:
         sightings: list[Sighting] = []
-        if not (self._is_alert or has_trace(self._tail[-2:] + data)):
-            self._advance(data)
-            self._position = advanced(position, len(data))
-            return sightings
         at = 0
         while at < len(data):
+            if not (self._is_alert or has_trace(self._tail[-2:] + data[at:])):
+                at += self._advance(data[at:])
+                self._position = advanced(position, at)
+                continue
             piece = data[at : at + SLICE - self._offset % SLICE]
             sightings.extend(self._feed_slice(piece, advanced(position, at)))
             at += len(piece)
@@ -119,37 +119,45 @@ class ScreenReader:
         done = 0
         if not self._is_alert:
             behind = trace_end(self._tail[-2:] + piece) - len(self._tail[-2:])
-            done = behind if behind > 0 else len(piece)
-            self._take(piece[:done])
+            done = self._take(piece[: behind if behind > 0 else len(piece)])
         # A sequence may have begun in what was taken.
         before, at = len(self._tail) - done, 0
         text = self._tail + piece[done:]
-        while edge := _FRAME.search(text, at):
-            at, end = edge.end(), edge.end() - before
-            if end <= done:
-                continue
-            self._edge_at = self._offset + end - done
-            missing = self._paid + SCAN_BYTES - self._edge_at
-            if missing > 0 and not self._resized:
-                at += max(0, missing - _TAIL)
+        while done < len(piece):
+            edge = _FRAME.search(text, at)
+            at, end = (edge.end(), edge.end() - before) if edge else (at, len(piece))
+            if edge and end <= done:
                 continue
             # Nothing is drawn by the beginning of a sequence, if it came earlier.
-            start = max(done, edge.start() - before)
-            self._take(piece[done:start])
-            done = start
-            if self._resized and self._offset != self._checked:
-                self._check_blank()
-            if missing <= 0 and self._changed and (self._hot or self._suspect):
-                self._paid = max(self._paid, self._edge_at - _BURST * SCAN_BYTES) + SCAN_BYTES
-                self._position = advanced(position, end)
-                self._screen.flush()
-                sightings.extend(self._scan(framed=True))
-            if self._resized and edge.group().endswith(b"J"):
-                self._take(piece[start:end])
-                done = end
-                self._check_blank()
-        self._take(piece[done:])
+            start = max(done, edge.start() - before) if edge else end
+            missing = 0
+            if edge:
+                self._edge_at = self._offset + end - done
+                missing = self._paid + SCAN_BYTES - self._edge_at
+                if missing > 0 and not self._resized:
+                    at += max(0, missing - _TAIL)
+                    continue
+            done += self._take(piece[done:start])
+            if done < start:
+                # The screen became wider there: what follows is looked at again.
+                at = done + before
+            elif edge:
+                sightings.extend(self._end_frame(advanced(position, end), missing <= 0))
+                if self._resized and edge.group().endswith(b"J"):
+                    done += self._take(piece[done:end])
+                    self._check_blank()
         return sightings
+
+    def _end_frame(self, position: str, allowed: bool) -> list[Sighting]:
+        """Look at the screen as it is before a frame begins or when it is done."""
+        if self._resized and self._offset != self._checked:
+            self._check_blank()
+        if not (allowed and self._changed and (self._hot or self._suspect)):
+            return []
+        self._paid = max(self._paid, self._edge_at - _BURST * SCAN_BYTES) + SCAN_BYTES
+        self._position = position
+        self._screen.flush()
+        return self._scan(framed=True)
 
     def _scan_slice(self) -> list[Sighting]:
         """Look at the screen in the midst of output.
@@ -166,16 +174,20 @@ class ScreenReader:
         """Forget the resize once nothing is shown of what was drawn before it."""
         # A program draws only what it thinks has changed; after a resize it may be wrong until it erases all.
         self._checked = self._offset
+        self._screen.flush()
         if self._screen.is_blank:
             self._resized = self._torn = False
             self._style = self._gutter
             self._past = (0, [], [])
 
-    def _take(self, part: bytes) -> None:
-        if part and has_trace(self._tail[-2:] + part):
+    def _take(self, part: bytes) -> int:
+        """Draw bytes, and note what may be part of a marker; return how many were taken."""
+        before = self._tail[-2:]
+        taken = self._advance(part)
+        if taken and has_trace(before + part[:taken]):
             # The rest of the marker may lie behind the end of the slice.
             self._suspect = 2
-        self._advance(part)
+        return taken
 
     def settle(self) -> list[Sighting]:
         """Look at the screen while no output comes."""
@@ -214,7 +226,7 @@ class ScreenReader:
 
     def seed(self, text: str, cursor: tuple[int, int] | None) -> list[Rejected]:
         """Start with the text of a screen; return the directives on it, which will not be yielded."""
-        self._screen.feed_text(_drawing(text, cursor))
+        self._screen.feed_text(drawing(text, cursor))
         return self._remember()
 
     def restart(self, data: bytes, offset: int, keep: bool) -> None:
@@ -237,31 +249,38 @@ class ScreenReader:
     def resync(self, text: str, cursor: tuple[int, int] | None) -> None:
         """Put the text of the real screen in the place of the emulated one; history and identities stay."""
         screen = self._screen.blank()
-        screen.adopt(self._screen, _drawing(text, cursor))
+        screen.adopt(self._screen, drawing(text, cursor))
         self._screen, self._torn, self._unsettled = screen, False, True
         self._hot = True
 
-    def _advance(self, data: bytes) -> None:
-        at = 0
+    def _advance(self, data: bytes) -> int:
+        """Draw bytes up to where the screen had to become wider; return how many were taken."""
+        taken, widened = 0, False
         if self._gutter is not None:
+            before = len(self._tail)
             for wide in beyond(self._screen.cols).finditer(self._tail + data):
-                start = wide.start() - len(self._tail)
-                if start + len(wide.group()) <= 0:
-                    continue
-                start = max(at, start)
-                self._draw(data[at:start])
-                at = start
-                self._widen(int(wide["column"]))
-        self._draw(data[at:])
-        self._offset += len(data)
-        self._tail = (self._tail + data[-_TAIL:])[-_TAIL:]
+                if wide.end() > before and not widened:
+                    start = max(taken, wide.start() - before)
+                    # Which screen it is shows when all before it is drawn.
+                    self._draw(data[taken:start])
+                    taken, widened = start, self._widen(int(wide["column"]))
+        if not widened:
+            self._draw(data[taken:])
+            taken = len(data)
+        self._offset += taken
+        self._tail = (self._tail + data[max(0, taken - _TAIL) : taken])[-_TAIL:]
+        return taken
 
-    def _widen(self, column: int) -> None:
+    def _widen(self, column: int) -> bool:
         """Make room for a known agent that draws at `column`: it learns of a resize before we do."""
         screen = self._screen
-        if column > screen.cols and screen.alternate:
-            screen.resize(max(column, 2 * screen.cols), screen.rows)
-            self._resized = self._torn = True
+        if column <= screen.cols or not screen.alternate:
+            return False
+        screen.flush()
+        blank = screen.is_blank
+        screen.resize(max(column, 2 * screen.cols), screen.rows)
+        self._resized, self._torn = self._resized or not blank, self._torn or not blank
+        return True
 
     def _draw(self, data: bytes) -> None:
         if data and self._screen.feed(data):
@@ -342,15 +361,7 @@ class ScreenReader:
             return Rejected(hit.refusal, source, self._position, hit.text, key, is_error=False)
         altered = self._torn or not hit.explained or bool(_UNSURE.search(hit.text)) or hit.is_rendered
         payload = hit.verdict.payload
-        return Directive(payload, source, self._provenance, self._position, hit.text, key, altered)
-
-    @property
-    def _provenance(self) -> str:
-        if self._gutter is None:
-            return "the screen of an unknown program"
-        if self._gutter.mixed:
-            return "a screen where the output of commands looks like the assistant's text"
-        return "the assistant's text on the screen"
+        return Directive(payload, source, provenance(self._gutter), self._position, hit.text, key, altered)
 
     def _note(self, key: str) -> None:
         self._seen[key] = None
@@ -369,12 +380,6 @@ class ScreenReader:
                 )
         self._last = set()
         return known
-
-
-def _drawing(text: str, cursor: tuple[int, int] | None) -> str:
-    """Return what draws the text of a screen, with the cursor at column and row `cursor`."""
-    drawn = "\r\n".join(text.rstrip("\n").split("\n"))
-    return drawn if cursor is None else f"\x1b[H{drawn}\x1b[{cursor[1] + 1};{cursor[0] + 1}H"
 
 
 def _has_marker(rows: list[Row], first: int) -> bool:

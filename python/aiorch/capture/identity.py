@@ -1,10 +1,11 @@
-"""What makes two sightings on a screen one and the same (pure)."""
+"""What makes two sightings on a screen one and the same, and whose words they are said to be (pure)."""
 
 from __future__ import annotations
 
 import hashlib
 
 from aiorch.capture.grammar import Complete, content_key
+from aiorch.capture.gutter import Gutter
 from aiorch.capture.marker import Found
 
 _ERROR_HEAD = 48
@@ -20,3 +21,12 @@ def identity(hit: Found) -> str | None:
     # Its beginning alone: a broken one that is still being written is the same one when it has grown.
     squeezed = "".join(hit.text.split())[:_ERROR_HEAD]
     return "bad:" + hashlib.sha256(squeezed.encode("utf-8", "replace")).hexdigest()[:24]
+
+
+def provenance(gutter: Gutter | None) -> str:
+    """Return in words how sure it is who drew what counts on a screen."""
+    if gutter is None:
+        return "the screen of an unknown program"
+    if gutter.mixed:
+        return "a screen where the output of commands looks like the assistant's text"
+    return "the assistant's text on the screen"

@@ -23,6 +23,7 @@ _TONE = "[\U0001f3fb-\U0001f3ff]"
 _CLUSTER = re.compile(f"{_EMOJI}(?:\ufe0f?(?:{_TONE}|\u200d{_EMOJI}\ufe0f?)+|\ufe0f)")
 _OPEN_CLUSTER = re.compile(f"{_EMOJI}\ufe0f?(?:{_TONE}|\u200d{_EMOJI}\ufe0f?)*\u200d?\\Z")
 _ALTERNATE = re.compile(r"\x1b\[\?(?:\d+;)*(?:1049|1047|47)(?:;\d+)*([hl])")
+_SWITCH = re.compile(f"\x1bc|{_ALTERNATE.pattern}")
 _BEGUN = re.compile(r"\x1b(?:\[[0-?]*[ -/]*)?\Z")
 _NUMBERS = re.compile(r"\d+")
 _TEXT_STYLE, _EMOJI_STYLE = "\ufe0e", "\ufe0f"
@@ -99,6 +100,12 @@ def _redraw(line: Line, cols: int) -> str:
         parts.append(cell.char)
     # A character in the last column leaves the cursor there: CR LF goes to the next row as anywhere else.
     return "".join(parts) + "\x1b[0m"
+
+
+def drawing(text: str, cursor: tuple[int, int] | None) -> str:
+    """Return what draws the text of a screen, with the cursor at column and row `cursor`."""
+    drawn = "\r\n".join(text.rstrip("\n").split("\n"))
+    return drawn if cursor is None else f"\x1b[H{drawn}\x1b[{cursor[1] + 1};{cursor[0] + 1}H"
 
 
 class Clusters:
@@ -185,6 +192,16 @@ class Screen:
         self._put(self._clusters.flush())
 
     def _put(self, text: str) -> bool:
+        changed = False
+        at = 0
+        if "\x1bc" in text or "[?" in text:
+            # avt 0.17 forgets rows that scrolled off when a reset or a change of screen follows in one call.
+            for switch in _SWITCH.finditer(text):
+                changed |= self._put_part(text[at : switch.start()])
+                at = switch.start()
+        return self._put_part(text[at:]) or changed
+
+    def _put_part(self, text: str) -> bool:
         try:
             changed, scrolled = self._vt.feed_str(text)
         except Exception:  # the engine must live on whatever the emulator meets
