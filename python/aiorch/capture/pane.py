@@ -10,7 +10,7 @@ from aiorch.capture.frames import ScreenReader
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.plain import PlainReader, advanced
 
-SETTLE_SECONDS = 0.004
+SETTLE_SECONDS = 0.0015
 """Silence after which a screen counts as drawn.
 
 The recordings give the same directives for 0.5 to 20 ms: a frame comes in one burst, and half a frame
@@ -136,6 +136,7 @@ class PaneReader:
         keep = self._fresh and end <= _RECENT
         self._screen.restart(self._recent[: len(self._recent) - len(held)], end - len(held), keep)
         sightings.extend(self._screen.feed(held, advanced(position, -len(held))))
+        self._edge = held[-_EDGE:]
         self._fresh = False
         self._recent = b""
         return len(lines)
