@@ -1,4 +1,7 @@
-"""Print how fast a pane's bytes are read: capture.py [FOLDER of recordings] [MB]."""
+"""Print how fast a pane's bytes are read: capture.py [FOLDER of recordings] [MB] [--memory MB].
+
+--memory reads one log of that size instead, recordings over and over, and prints the memory on the way.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def frames(size: int, marker: bytes) -> bytes:
 
 def recorded(folder: Path, agent: str, size: int) -> bytes:
     data = b"".join(path.read_bytes() for path in sorted(folder.glob(f"{agent}/*/raw.log")))
-    return (data * (size // len(data) + 1))[:size] if data else b""
+    return (data * (size // len(data) + 1))[: size or len(data)] if data else b""
 
 
 def bare(data: bytes) -> None:
@@ -68,9 +71,39 @@ def clock(work: Callable[[], None]) -> float:
     return best
 
 
+def resident() -> float:
+    """Megabytes of memory that are in use now (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 1e6
+
+
+def memory(folder: Path, size: int) -> None:
+    """Read one long log, and print the memory at each tenth of it."""
+    data = recorded(folder, "*", 0) or lines(8_000_000)
+    reader = PaneReader(COLS, ROWS, gutter_of("claude"), mode="screen")
+    begin, at, told, found = time.process_time(), 0, 0, 0
+    while at < size:
+        if at >= told:
+            print(f"{at / 1e6:8.0f} MB read, {resident():6.1f} MB in use", flush=True)
+            told += size // 10
+        start = at % (len(data) - READ)
+        found += len(reader.feed(data[start : start + READ], f"log:{at}"))
+        at += READ
+        if at % (256 * READ) == 0:
+            found += len(reader.settle())
+    speed = size / 1e6 / (time.process_time() - begin)
+    print(f"{size / 1e6:8.0f} MB read, {resident():6.1f} MB in use; {speed:.1f} MB/s, {found} found")
+
+
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "tests" / "corpus"
-    size = int(float(sys.argv[2]) * 1e6) if len(sys.argv) > 2 else 8_000_000
+    words = sys.argv[1:]
+    if "--memory" in words:
+        place = words.index("--memory")
+        _, megabytes = words[place : place + 2]
+        del words[place : place + 2]
+        memory(Path(words[0]) if words else ROOT / "tests" / "corpus", int(float(megabytes) * 1e6))
+        return
+    folder = Path(words[0]) if words else ROOT / "tests" / "corpus"
+    size = int(float(words[1]) * 1e6) if len(words) > 1 else 8_000_000
     streams: list[tuple[str, bytes, Mode, str]] = [
         ("lines, read as lines", lines(size), "auto", ""),
         ("lines, read as a screen", lines(size), "screen", ""),
@@ -78,6 +111,7 @@ def main() -> None:
         ("frames, a marker in each", frames(size, b'[ORCHESTRATE] {"task": "x"}'), "screen", "claude"),
     ]
     agents = ("claude", "codex", "gemini", "opencode", "qwen", "copilot", "aider")
+    streams.append(("all agents, recorded", recorded(folder, "*", size), "screen", "claude"))
     streams += [(f"{agent}, recorded", recorded(folder, agent, size), "screen", agent) for agent in agents]
     print(f"{'stream':28}{'avt MB/s':>10}{'ours MB/s':>11}{'ratio':>8}")
     for name, data, mode, agent in streams:
