@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
-from aiorch.capture.fuse import FIND_SECONDS, QUIET_SECONDS, Fusion, Heard, Outcome, Repeat, Serving
+from aiorch.capture.fuse import (
+    FIND_SECONDS,
+    LONGEST_SECONDS,
+    QUIET_SECONDS,
+    Fusion,
+    Heard,
+    Outcome,
+    Repeat,
+    Serving,
+)
 
 
 def shown(task: str, **more: object) -> Directive:
@@ -90,6 +99,24 @@ def test_what_never_comes_to_the_file_is_asked() -> None:
     assert isinstance(left, Directive)
     assert left.altered
     assert left.payload == {"task": "lost"}
+
+
+def test_a_pane_that_never_rests_does_not_put_it_off_for_ever() -> None:
+    fusion = Fusion(Serving.FILE)
+    fusion.screen([shown("lost")], 0.0)
+    for second in range(300):
+        fusion.touch(float(second))
+        assert fusion.expire(float(second)) == []
+    assert tasks(fusion.expire(LONGEST_SECONDS)) == ["lost"]
+
+
+def test_too_many_that_wait_are_told_once() -> None:
+    fusion = Fusion(Serving.FILE)
+    seen = [shown(f"number {index}") for index in range(1000)]
+    (told,) = [told for one in seen for told in fusion.screen([one], 0.0)]
+    assert isinstance(told, Rejected)
+    assert told.is_error
+    assert len(fusion.expire(QUIET_SECONDS)) == 256
 
 
 def test_what_is_old_in_the_file_is_no_news_on_the_screen() -> None:

@@ -19,7 +19,14 @@ Claude Code 2.1.330 writes its file at the first prompt, others when the first a
 QUIET_SECONDS = 5.0
 """Silence of pane and file after which a directive on the screen will not come to the file any more."""
 
+LONGEST_SECONDS = 300.0
+"""Longest wait for a file while the pane goes on: an agent may draw a clock for ever."""
+
 _MAX_WAITING = 256
+_TOO_MANY = Rejected(
+    f"more than {_MAX_WAITING} directives are shown that the session file has not said: the rest is dropped",
+    Source.SCREEN, "", "", "",
+)  # fmt: skip
 _MAX_BELIEVED = 64
 _MAX_SAID = 4096
 _LENGTH = 2000
@@ -62,8 +69,8 @@ class Fusion:
     def __init__(self, serving: Serving = Serving.SCREEN) -> None:
         self.serving = serving
         self.changed = False
-        self.refused = 0
-        self._active = 0.0
+        self._full = False
+        self._active = self._since = 0.0
         self._waiting: list[Directive] = []
         self._near: list[Rejected] = []
         self._shown = Heard(_MAX_WAITING)
@@ -83,7 +90,7 @@ class Fusion:
             waiting = [Directive(**{**one, "source": Source(one["source"])}) for one in state["waiting"]]
             self._believed = Heard(_MAX_BELIEVED, state["believed"])
             self._wait_for(waiting)
-            self._active = now
+            self._active = self._since = now
 
     def shows(self, payload: Payload) -> bool:
         """Return whether the screen showed this, and no file has said it."""
@@ -94,7 +101,9 @@ class Fusion:
         """Return when `expire` has something to decide, None when nothing waits."""
         if not (self._waiting or self._near):
             return None
-        return self._active + (QUIET_SECONDS if self.serving is Serving.FILE else FIND_SECONDS)
+        if self.serving is Serving.FILE:
+            return min(self._active + QUIET_SECONDS, self._since + LONGEST_SECONDS)
+        return self._active + FIND_SECONDS
 
     def touch(self, now: float) -> None:
         """Note that the pane showed something or the file has grown."""
@@ -114,9 +123,8 @@ class Fusion:
             return found
         if self.serving is Serving.MISSING:
             return [one for one in found if isinstance(one, Rejected) or self._is_news(one)]
-        for sighting in found:
-            self._hold(sighting, now)
-        return []
+        held = [self._hold(sighting, now) for sighting in found]
+        return [one for one in held if one is not None]
 
     def exact(self, sightings: Iterable[Sighting], now: float) -> list[Outcome]:
         """Take what the session file says, in its order."""
@@ -132,24 +140,27 @@ class Fusion:
         found: list[Sighting] = [*self._near]
         found += [replace(one, altered=True) if doubtful else one for one in self._waiting]
         self._believe(self._waiting)
-        self._near = []
+        self._near, self._full = [], False
         self._wait_for([])
         return found
 
-    def _hold(self, sighting: Sighting, now: float) -> None:
+    def _hold(self, sighting: Sighting, now: float) -> Rejected | None:
+        """Let a sighting wait; return what to tell when there are too many."""
         if isinstance(sighting, Rejected):
             # The file has its own, and its words are exact.
             if self.serving is Serving.LOOKING:
                 self._near = [*self._near, sighting][-_MAX_WAITING:]
         elif len(self._waiting) >= _MAX_WAITING:
-            self.refused += 1
-            return
+            told, self._full = self._full, True
+            return None if told else replace(_TOO_MANY, position=sighting.position, key=sighting.key)
         elif any(one.key == sighting.key for one in self._waiting) or self._is_known(sighting):
             # Read anew by an engine that took over, or drawn again.
-            return
+            return None
         else:
+            self._since = self._since if self._waiting else now
             self._wait_for([*self._waiting, sighting])
         self._active = now
+        return None
 
     def _wait_for(self, directives: list[Directive]) -> None:
         self._waiting, self.changed = directives, True
