@@ -87,7 +87,10 @@ def test_real_claude_delegates_to_workers_in_panes(claude: Path, tmp_path: Path)
         say(server, pane, "please build the API")
         wait_until(lambda: worker_panes(server) == WORKERS, 60, "three worker panes")
         wait_until(lambda: aiorch(server, "log").count("[DONE]") == len(WORKERS), 60, "all workers done")
-        assert "[RECEIVED] Task: Build a REST API with authentication and tests" in aiorch(server, "log")
+        log = aiorch(server, "log")
+        assert "[RECEIVED] Task: Build a REST API with authentication and tests" in log
+        assert "named by the agent's own register of sessions" in log
+        assert "from transcript at" in aiorch(server, "show", "1")
         assert server.run("display", "-p", "#{pane_id}").strip() == pane
         aiorch(server, "stop")
         wait_until(lambda: server.run("list-panes", "-F", "x").split() == ["x"], 10, "Claude alone")
