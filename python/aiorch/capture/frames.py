@@ -102,6 +102,7 @@ class ScreenReader:
         while at < len(data):
             if not (self._is_alert or has_trace(self._tail[-2:] + data[at:])):
                 at += self._advance(data[at:])
+                self._screen.shed(self._screen.scrolled)
                 self._position = advanced(position, at)
                 continue
             piece = data[at : at + SLICE - self._offset % SLICE]
@@ -288,6 +289,7 @@ class ScreenReader:
 
     def _find(self) -> list[_Hit]:
         """Return the markers of the rows that are new since the last scan, or still visible."""
+        self._screen.shed(self._next_row)
         history = self._screen.history[-HISTORY_ROWS:]
         rows = [*history, *self._screen.view()]
         top = self._screen.scrolled - len(history)

@@ -168,6 +168,7 @@ class Screen:
         self.losses = 0
         self.scrolled = 0
         self.history: list[Row] = []
+        self._shed = 0
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._clusters = Clusters(apart=apart)
         self.alternate = False
@@ -283,6 +284,13 @@ class Screen:
             if row is None:
                 self._rows[index] = self._row(lines[index])
         return list(self._rows)  # type: ignore[arg-type]  # none is missing now
+
+    def shed(self, before: int) -> None:
+        """Keep only the text of rows that scrolled off before row `before`: their cells take much room."""
+        top = self.scrolled - len(self.history)
+        for row in self.history[max(0, self._shed - top) : max(0, before - top)]:
+            row.line = None
+        self._shed = max(self._shed, before)
 
     def _row(self, line: Line) -> Row:
         return Row(self._clusters.decode(line.text.rstrip()), line)
