@@ -172,7 +172,7 @@ NOTES = {
     "fused": """
 *plain* has no session file: there is only what it prints, and nothing tells its own words from those of
 a file that it shows. That is why such panes always ask. Gemini's file lacks the joiner inside emoji of
-several parts: those two come out altered. One recording of Aider and one of *plain* ended before
+several parts: those come from the screen. One recording of Aider and one of *plain* ended before
 anything was answered.
 """,
     "transcript": """

@@ -11,6 +11,7 @@ from aiorch.capture.directive import Directive, Rejected, Sighting, Source
 from aiorch.capture.fuse import (
     FIND_SECONDS,
     LONGEST_SECONDS,
+    NOT_IN_FILE,
     QUIET_SECONDS,
     Fusion,
     Heard,
@@ -117,6 +118,24 @@ def test_too_many_that_wait_are_told_once() -> None:
     assert isinstance(told, Rejected)
     assert told.is_error
     assert len(fusion.expire(QUIET_SECONDS)) == 256
+
+
+def test_what_the_file_goes_on_without_is_told_and_not_asked() -> None:
+    fusion = Fusion(Serving.FILE)
+    fusion.screen([shown("a tool said this")], 0.0)
+    fusion.grew(1.0)
+    (left,) = fusion.expire(1.0 + QUIET_SECONDS)
+    assert isinstance(left, Rejected)
+    assert (left.reason, left.is_error) == (NOT_IN_FILE, False)
+
+
+def test_joiners_of_emoji_that_the_file_lacks_come_from_the_screen() -> None:
+    fusion = Fusion(Serving.FILE)
+    fusion.screen([shown("ship it \U0001f469\u200d\U0001f4bb now")], 0.0)
+    (taken,) = fusion.exact([said("ship it \U0001f469\U0001f4bb now")], 0.1)
+    assert isinstance(taken, Directive)
+    assert taken.payload == {"task": "ship it \U0001f469\u200d\U0001f4bb now"}
+    assert taken.source is Source.TRANSCRIPT
 
 
 def test_what_is_old_in_the_file_is_no_news_on_the_screen() -> None:

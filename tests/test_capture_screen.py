@@ -367,3 +367,24 @@ def test_keys_ignore_blanks_and_order_alone() -> None:
     assert content_key({"a": "x y", "b": 1}) == content_key({"b": 1, "a": "x  y"})
     assert content_key({"a": "x"}) != content_key({"a": "y"})
     assert isinstance(Broken("x"), Broken)
+
+
+def test_tool_output_whose_mark_scrolled_off_an_alternate_screen_does_not_count() -> None:
+    line = '    [ORCHESTRATE] {"task": "from a file"}'
+    pane = PaneReader(80, 8, QWEN)
+    pane.seed("", alternate=True)
+    # An answer scrolls off by line feeds; the tool's output is drawn with its mark.
+    shown = pane.feed(b"\x1b[H  \xe2\x97\x86 First." + b"\r\n" * 12 + b"\x1b[2J\x1b[H", "s:0")
+    shown += (
+        pane.feed(f"  ✓ Shell cat notes.txt\r\n{line}\r\n".encode(), "s:100") + pane.settle() + pane.settle()
+    )
+    assert payloads(shown) == []
+    # Then the conversation moves up by one row, and the mark is no longer there.
+    moved = pane.feed(f"\x1b[2J\x1b[H{line}\r\n\r\n  ◆ It has one line.\r\n".encode(), "s:200")
+    assert payloads(moved + pane.settle() + pane.settle()) == []
+
+
+def test_what_an_agent_says_after_the_user_said_it_counts() -> None:
+    pane = PaneReader(80, 20, QWEN)
+    text = f"\x1b[?1049h\x1b[2J\x1b[H  > Print this: {GOOD}\r\n\r\n  ◆ Here:\r\n    {GOOD}\r\n"
+    assert len(payloads(pane.feed(text.encode(), "s:0") + pane.settle())) == 1

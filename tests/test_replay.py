@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aiorch.capture.directive import Directive, Rejected
+from aiorch.capture.fuse import NOT_IN_FILE
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.played import Resize, play
 from aiorch.cli import main
@@ -141,7 +142,7 @@ def test_the_session_file_decides(tmp_path: Path, capsys: pytest.CaptureFixture[
     # Said again in another message, it is meant again; the same file read twice is no second time.
     assert len(run(capsys, *argv, "--session", more)[0]) == 2
     listed, _ = run(capsys, *argv, "--all")
-    assert [entry.get("ignored") for entry in listed] == [None, "not in the session file"]
+    assert [entry.get("ignored") for entry in listed] == [None, NOT_IN_FILE]
 
 
 def test_without_words_of_the_assistant_in_the_file_the_screen_decides(

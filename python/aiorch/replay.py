@@ -12,7 +12,8 @@ from pathlib import Path
 
 from aiorch import paths
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
-from aiorch.capture.grammar import MARKER, Complete, content_key, judge, object_start
+from aiorch.capture.fuse import LONGEST_SECONDS, Fusion, Repeat, Serving
+from aiorch.capture.grammar import MARKER, Complete, judge, object_start
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.played import Resize, play
@@ -24,7 +25,6 @@ BLOCK = 65536
 MAX_RESIZES_BYTES = 16 << 20
 MAX_SIZE = 10000
 """Columns or rows that tmux 3.3a gives a window at most."""
-NOT_IN_FILE = "not in the session file"
 # A pane of a program that is no agent, as recordings name it.
 _NO_AGENT = "plain"
 _OFFSET = re.compile(r":(\d+)(?:#[^:]*)?\Z")
@@ -136,13 +136,17 @@ def _said(sessions: Sequence[Path], agent: str | None) -> list[Sighting] | None:
 
 def _fused(said: Sequence[Sighting], seen: Iterator[Sighting]) -> Iterator[Found]:
     """Yield what the session files hold, then what only the screen showed, which doesn't count."""
-    yield from ((sighting, _reason(sighting)) for sighting in said)
-    contents = {content_key(sighting.payload) for sighting in said if isinstance(sighting, Directive)}
-    for sighting in seen:
+    fusion = Fusion(Serving.FILE)
+    shown = list(seen)
+    told = fusion.screen(shown, 0.0)
+    for one in fusion.exact(said, 0.0):
+        if not isinstance(one, Repeat):
+            yield one, _reason(one)
+    # The whole conversation is there: what its files do not say by now they never say.
+    fusion.grew(0.0)
+    for sighting in [*told, *fusion.expire(LONGEST_SECONDS), *shown]:
         if isinstance(sighting, Rejected):
             yield sighting, sighting.reason
-        elif content_key(sighting.payload) not in contents:
-            yield sighting, NOT_IN_FILE
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

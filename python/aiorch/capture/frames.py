@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from dataclasses import replace
 
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
 from aiorch.capture.grammar import MARKER, Broken, Complete, Partial
 from aiorch.capture.gutter import Gutter
-from aiorch.capture.identity import identity, provenance
+from aiorch.capture.identity import REFUSED, Memory, identity, provenance
 from aiorch.capture.lines import CUT_OFF
-from aiorch.capture.marker import Found, find_markers
+from aiorch.capture.marker import FOREIGN, Found, find_markers
 from aiorch.capture.plain import advanced, has_trace, trace_end
 from aiorch.capture.reach import beyond
 from aiorch.capture.screen import HISTORY_ROWS, Row, Screen, drawing
@@ -30,7 +29,6 @@ SCAN_BYTES = 4096
 # The beginning of lines erased upwards, which already erases: it waits for its end.
 _BEGUN = re.compile(rb"\x1b(?:\[(?:2(?:K(?:\x1b(?:\[1?)?)?)?)?)?\Z")
 
-MAX_REMEMBERED = 65536
 BEFORE_START = "before start"
 _TAIL = 16
 _BURST = 16
@@ -57,7 +55,7 @@ class ScreenReader:
         self._gutter = self._style = gutter
         self._checked = -1
         self._edge_at = 0
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._seen, self._foreign = Memory(), Memory()
         self._last: set[str] = set()
         self._doubts: set[str] = set()
         self._offset = 0
@@ -225,9 +223,9 @@ class ScreenReader:
         self._screen.apart = gutter is not None and gutter.apart
         self._hot = self._unsettled = True
 
-    def seed(self, text: str, cursor: tuple[int, int] | None) -> list[Rejected]:
+    def seed(self, text: str, cursor: tuple[int, int] | None, *, alternate: bool) -> list[Rejected]:
         """Start with the text of a screen; return the directives on it, which will not be yielded."""
-        self._screen.feed_text(drawing(text, cursor))
+        self._screen.feed_text("\x1b[?1049h" * alternate + drawing(text, cursor))
         return self._remember()
 
     def restart(self, data: bytes, offset: int, keep: bool) -> None:
@@ -301,7 +299,9 @@ class ScreenReader:
             return []
         known = self._unchanged(rows, first)
         begin, finished = (known[-1][0].row + 1, known[-1][0].last) if known else (first, -1)
-        fresh = list(find_markers(rows, self._screen.cols, self._style, begin, finished))
+        # An alternate screen is drawn anew in its place: what scrolled off is not what stood above.
+        seam = visible if self._screen.alternate else 0
+        fresh = list(find_markers(rows, self._screen.cols, self._style, begin, finished, seam))
         found = [hit for hit, _ in known] + fresh
         waiting = [hit.row for hit in found if isinstance(hit.verdict, Partial) and hit.last >= visible - 1]
         self._next_row = top + min([visible, *waiting])
@@ -338,7 +338,9 @@ class ScreenReader:
         current: set[str] = set()
         doubts: set[str] = set()
         for hit, key in self._find():
-            if key is None or key in self._seen or (self._resized and not hit.explained):
+            if key is None or self._is_foreign(hit, key) or key in self._seen:
+                continue
+            if self._resized and not hit.explained:
                 continue
             good = isinstance(hit.verdict, Complete) and not hit.refusal
             if good and (settled or framed or hit.closed or (steady and key in self._last)):
@@ -353,8 +355,14 @@ class ScreenReader:
         self._doubts = doubts if settled else self._doubts
         return sightings
 
+    def _is_foreign(self, hit: Found, key: str) -> bool:
+        """Say whether others said this, as far as can be seen: their mark may have scrolled off meanwhile."""
+        if hit.refusal in FOREIGN:
+            self._foreign.add(key.removeprefix(REFUSED))
+        return not hit.refusal and not hit.owned and key in self._foreign
+
     def _accept(self, hit: Found, key: str) -> Sighting:
-        self._note(key)
+        self._seen.add(key)
         source = Source.PLAIN if self._gutter is not None and self._gutter.mixed else Source.SCREEN
         if not isinstance(hit.verdict, Complete):
             reason = hit.verdict.reason if isinstance(hit.verdict, Broken) else CUT_OFF
@@ -365,17 +373,12 @@ class ScreenReader:
         payload = hit.verdict.payload
         return Directive(payload, source, provenance(self._gutter), self._position, hit.text, key, altered)
 
-    def _note(self, key: str) -> None:
-        self._seen[key] = None
-        if len(self._seen) > MAX_REMEMBERED:
-            self._seen.popitem(last=False)
-
     def _remember(self) -> list[Rejected]:
         known = []
         for hit, key in self._find():
             if key is None or key in self._seen:
                 continue
-            self._note(key)
+            self._seen.add(key)
             if isinstance(hit.verdict, Complete) and not hit.refusal:
                 known.append(
                     Rejected(BEFORE_START, Source.SCREEN, self._position, hit.text, key, is_error=False)

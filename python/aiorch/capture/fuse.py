@@ -22,6 +22,7 @@ QUIET_SECONDS = 5.0
 LONGEST_SECONDS = 300.0
 """Longest wait for a file while the pane goes on: an agent may draw a clock for ever."""
 
+NOT_IN_FILE = "it is shown, but the agent's session file does not say that the agent said it"
 _MAX_WAITING = 256
 _TOO_MANY = Rejected(
     f"more than {_MAX_WAITING} directives are shown that the session file has not said: the rest is dropped",
@@ -29,6 +30,7 @@ _TOO_MANY = Rejected(
 )  # fmt: skip
 _MAX_BELIEVED = 64
 _MAX_SAID = 4096
+_JOINER = "\u200d"
 _LENGTH = 2000
 _COMPARED = 16
 _ALIKE = 0.85
@@ -61,8 +63,8 @@ class Fusion:
     Times are seconds of any one clock. With `Serving.FILE` the file alone yields directives, and what the
     screen shows is a hint that they come; with `Serving.LOOKING` the screen waits FIND_SECONDS for a file;
     with `Serving.MISSING` it is believed at once, but a file may still come; with `Serving.SCREEN` none
-    will. What was on the screen and never comes to the file is yielded as uncertain (`altered`), so that
-    nothing is lost and nothing of it runs unasked.
+    will. What was on the screen and never comes to the file is told as ignored when the file went on without
+    it; when the file is silent, it is yielded as uncertain (`altered`), so that nothing of it runs unasked.
     `changed` says that `state` is to be written down.
     """
 
@@ -73,6 +75,7 @@ class Fusion:
         self._active = self._since = 0.0
         self._waiting: list[Directive] = []
         self._near: list[Rejected] = []
+        self._outlived: set[str] = set()
         self._shown = Heard(_MAX_WAITING)
         self._believed = Heard(_MAX_BELIEVED)
         self._said = Heard(_MAX_SAID)
@@ -110,6 +113,11 @@ class Fusion:
         if self.serving is Serving.FILE:
             self._active = now
 
+    def grew(self, now: float) -> None:
+        """Note that the file has something new, with or without directives, and that those were matched."""
+        self.touch(now)
+        self._outlived.update(one.key for one in self._waiting)
+
     def remember(self, payloads: Iterable[Payload]) -> None:
         """Take note of what the file said and nobody is to run: a screen that shows it again is no news."""
         for payload in payloads:
@@ -136,13 +144,20 @@ class Fusion:
         due = self.due
         if due is None or due > now:
             return []
-        doubtful = self.serving is Serving.FILE
         found: list[Sighting] = [*self._near]
-        found += [replace(one, altered=True) if doubtful else one for one in self._waiting]
-        self._believe(self._waiting)
+        by_file = self.serving is Serving.FILE
+        found += [self._left_over(one) if by_file else one for one in self._waiting]
+        self._believe(one for one in found if isinstance(one, Directive))
         self._near, self._full = [], False
+        self._outlived.clear()
         self._wait_for([])
         return found
+
+    def _left_over(self, directive: Directive) -> Sighting:
+        if directive.key not in self._outlived:
+            return replace(directive, altered=True)
+        position, text = directive.position, directive.received_as
+        return Rejected(NOT_IN_FILE, directive.source, position, text, directive.key, is_error=False)
 
     def _hold(self, sighting: Sighting, now: float) -> Rejected | None:
         """Let a sighting wait; return what to tell when there are too many."""
@@ -188,11 +203,23 @@ class Fusion:
         self._said.add(directive.payload)
         self.changed = True
         if waiting is not None:
+            shown = self._waiting[waiting]
             self._wait_for([one for index, one in enumerate(self._waiting) if index != waiting])
-        elif believed is not None:
+            return _with_joiners(directive, shown.payload)
+        if believed is not None:
             self._believed.forget(believed)
             return Repeat(directive, "it was taken from the screen already")
         return directive
+
+
+def _with_joiners(directive: Directive, shown: Payload) -> Directive:
+    """Return the directive with the emoji of several parts that the screen had, where only they differ.
+
+    Gemini CLI 0.61.0 drops the joiners in its session files.
+    """
+    text = canonical(shown)
+    differs = _JOINER in text and text.replace(_JOINER, "") == canonical(directive.payload)
+    return replace(directive, payload=shown) if differs else directive
 
 
 class Heard:

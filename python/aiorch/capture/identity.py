@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 
 from aiorch.capture.grammar import Complete, content_key
 from aiorch.capture.gutter import Gutter
@@ -10,12 +11,34 @@ from aiorch.capture.marker import Found
 
 _ERROR_HEAD = 48
 
+REFUSED = "near:"
+"""How the identity of a directive begins that does not count where it stands."""
+
+
+MAX_REMEMBERED = 65536
+
+
+class Memory:
+    """The last MAX_REMEMBERED identities that were noted."""
+
+    def __init__(self) -> None:
+        self._keys: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._keys
+
+    def add(self, key: str) -> None:
+        """Note one more; the one that was first noted longest ago is forgotten for it."""
+        self._keys[key] = None
+        if len(self._keys) > MAX_REMEMBERED:
+            self._keys.popitem(last=False)
+
 
 def identity(hit: Found) -> str | None:
     """Return the identity of what was found, or None where nothing can be said yet."""
     if isinstance(hit.verdict, Complete):
         key = content_key(hit.verdict.payload)
-        return f"near:{key}" if hit.refusal else key
+        return REFUSED + key if hit.refusal else key
     if hit.refusal or not hit.closed:
         return None
     # Its beginning alone: a broken one that is still being written is the same one when it has grown.

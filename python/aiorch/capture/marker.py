@@ -22,7 +22,12 @@ _NUMBER = re.compile(r" {0,4}\d{1,4} ")
 _SHOWN = 240
 
 
-Owners = dict[tuple[bool, int], str | None]
+USERS = "it stands in the user's own words"
+TOOLS = "it stands in a tool's output"
+FOREIGN = frozenset({USERS, TOOLS})
+"""Refusals that say that somebody else said it."""
+
+Owners = dict[tuple[bool, int], tuple[str | None, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,8 @@ class Found:
     """One marker on the screen with a JSON object behind it.
 
     `refusal` says why it does not count where it stands, or is empty. `explained` is false when a row broke
-    inside a string where the agent's wrap rule has no reason for it. `last` is the payload's last row; the
+    inside a string where the agent's wrap rule has no reason for it. `owned` when a mark near by says that
+    the assistant said it, and not only the place on the row. `last` is the payload's last row; the
     marker ends at `column` of the first one, the others begin at `base`; their text ends before `edge`.
     """
 
@@ -41,6 +47,7 @@ class Found:
     text: str
     explained: bool = True
     closed: bool = False
+    owned: bool = True
     column: int = 0
     base: int = 0
     edge: int = 0
@@ -61,12 +68,18 @@ class _Block:
 
 
 def find_markers(
-    rows: Sequence[Row], cols: int, gutter: Gutter | None, first: int = 0, finished: int = -1
+    rows: Sequence[Row],
+    cols: int,
+    gutter: Gutter | None,
+    first: int = 0,
+    finished: int = -1,
+    seam: int = 0,
 ) -> Iterator[Found]:
     """Yield every marker with an object behind it, in order; never raises.
 
     `rows` may begin with rows that scrolled off; markers above `first` are not looked for, but the rows
     are read to find out whose words follow. `finished` is the last row of a directive just above `first`.
+    Rows above `seam` need not be those that came before the ones below it.
     Without a gutter only the place on the line counts.
     """
     owners: Owners = {}
@@ -74,7 +87,7 @@ def find_markers(
         text = rows[index].text
         # Only the first marker of a row can be the first thing on its line.
         column = text.find(MARKER)
-        found = _examine(rows, index, column, cols, gutter, finished, owners) if column >= 0 else None
+        found = _examine(rows, index, column, cols, gutter, finished, owners, seam) if column >= 0 else None
         if found is not None:
             yield found
             if isinstance(found.verdict, Complete) and not found.refusal:
@@ -89,6 +102,7 @@ def _examine(
     gutter: Gutter | None,
     finished: int,
     owners: Owners,
+    seam: int,
 ) -> Found | None:
     style = _style(rows[index].text, column, gutter)
     base = _base(rows[index].text, column, style)
@@ -96,7 +110,8 @@ def _examine(
     block = _read(rows[index : index + reach], column, base, cols, style)
     if block is None:
         return None
-    refusal = _place(rows, index, column, style, owners)
+    owner = _owner(rows, index, style, owners, seam)
+    refusal = _place(rows[index], column, style, owner)
     if not refusal and not _may_stand_alone(rows, index, base, cols, style, finished):
         refusal = "it may be the middle of a sentence"
     if not refusal and isinstance(block.verdict, Complete):
@@ -111,7 +126,10 @@ def _examine(
     behind = width_of(rows[index].text[:column]) + len(MARKER)
     edge = (rows[index].edge(column) if style.panel else cols) - style.right
     own = tuple(rows[index : last + 1])
-    return Found(block.verdict, refusal, index, last, shown, block.explained, closed, behind, base, edge, own)
+    return Found(
+        block.verdict, refusal, index, last, shown, explained=block.explained, closed=closed,
+        owned=owner == "" or not style.answer, column=behind, base=base, edge=edge, rows=own,
+    )  # fmt: skip
 
 
 def _style(text: str, column: int, gutter: Gutter | None) -> Gutter:
@@ -185,15 +203,13 @@ def _is_full(text: str, wrap: Wrap) -> bool:
     return width_of(text) + 1 + len(MARKER) > wrap.width
 
 
-def _place(rows: Sequence[Row], index: int, column: int, style: Gutter, owners: Owners) -> str:
+def _place(row: Row, column: int, style: Gutter, owner: str | None) -> str:
     """Say why a marker does not count where it stands; empty when it does."""
-    text = rows[index].text
-    lead = _lead(text, column, style)
+    lead = _lead(row.text, column, style)
     if lead is None:
         return "it is not the first thing on its line"
-    if style.filled and rows[index].filled(column):
-        return "it stands in the user's own words"
-    owner = _owner(rows, index, style, owners)
+    if style.filled and row.filled(column):
+        return USERS
     if owner is not None:
         return owner
     # The block's mark is above what is known: only text exactly at the answer's column is trusted.
@@ -215,7 +231,7 @@ def _lead(text: str, column: int, style: Gutter) -> str | None:
     return lead if column >= style.indent and LEAD.fullmatch(lead) else None
 
 
-def _owner(rows: Sequence[Row], index: int, style: Gutter, owners: Owners) -> str | None:
+def _owner(rows: Sequence[Row], index: int, style: Gutter, owners: Owners, seam: int) -> str | None:
     """Look upwards for the mark that opened a row's block.
 
     Return why its words don't count, empty when they do, None when no mark is known. `owners` remembers
@@ -223,30 +239,32 @@ def _owner(rows: Sequence[Row], index: int, style: Gutter, owners: Owners) -> st
     """
     flat = style.indent == 0
     found: str | None = None
+    at = index
     for above in range(index, max(-1, index - _WALK), -1):
         if (flat, above) in owners:
-            found = owners[flat, above]
+            found, at = owners[flat, above]
             break
         reason = _opens(rows[above].text, above, style)
         if reason is not None and (style.runs_on or not reason or above == index):
-            found = reason
+            found, at = reason, above
             break
         if not style.runs_on and not style.answer and not style.other:
             return None
-    owners[flat, index] = found
-    return found
+    owners[flat, index] = found, at
+    # An answer that begins above the seam need not be the one that goes on below it.
+    return None if found == "" and at < seam <= index else found
 
 
 def _opens(text: str, above: int, style: Gutter) -> str | None:
     """Say what kind of block a row opens: empty for an answer, else a reason, None for no mark."""
     if _starts(text, style.tool):
-        return "it stands in a tool's output"
+        return TOOLS
     if _starts(text, style.answer):
         return ""
     if style.sticky and above == 0:
         return None
     if _starts(text, style.user):
-        return "it stands in the user's own words"
+        return USERS
     if _starts(text, style.other) or (style.answer and _is_marked(text, style)):
         return "it does not stand in the assistant's text"
     return None

@@ -97,13 +97,13 @@ class PaneReader:
         """Read the pane as another agent draws from now on; what was read so far is kept."""
         self._screen.use_gutter(gutter)
 
-    def seed(self, text: str, cursor: tuple[int, int] | None = None) -> None:
+    def seed(self, text: str, cursor: tuple[int, int] | None = None, *, alternate: bool = False) -> None:
         """Start with what `capture-pane -p` showed when the pane was adopted.
 
-        `cursor` is `#{cursor_x},#{cursor_y}`: programs that move the cursor relatively need it. Directives
-        on the screen are never yielded from it; they are listed in `seeded`.
+        `cursor` is `#{cursor_x},#{cursor_y}`: programs that move the cursor relatively need it; `alternate`
+        is `#{alternate_on}`. Directives on the screen are never yielded; they are listed in `seeded`.
         """
-        self.seeded.extend(self._screen.seed(text, cursor))
+        self.seeded.extend(self._screen.seed(text, cursor, alternate=alternate))
         self._fresh = True
 
     def resync(self, text: str, cursor: tuple[int, int] | None = None) -> None:

@@ -121,7 +121,7 @@ class Primary:
             self._size = (info.columns, info.rows)
         cursor = self._end_of_log()
         seed = self.session.picture(self.pane)
-        self.journal.set_meta("seed", [seed.text, *seed.cursor])
+        self.journal.set_meta("seed", [seed.text, *seed.cursor, seed.alternate])
         self.journal.set_meta("begin", [cursor.segment, cursor.offset])
         self._start_reader(cursor, seed)
         self.commit(cursor)
@@ -141,8 +141,8 @@ class Primary:
         if sizes:
             self._size = sizes[0][2:]
         seed = self.journal.meta("seed")
-        text, column, row = seed if isinstance(seed, list) else ("", 0, 0)
-        self._start_reader(self._noted("begin"), Picture(text, (column, row)))
+        text, column, row, alternate = seed if isinstance(seed, list) else ("", 0, 0, False)
+        self._start_reader(self._noted("begin"), Picture(text, (column, row), alternate))
         found = self._replay(self._noted("cursor"), sizes)
         piped = self.session.control.try_run("display-message", "-p", "-t", self.pane, "#{pane_pipe}")
         if piped == ["0"]:
@@ -324,7 +324,7 @@ class Primary:
     def _new_reader(self, seed: Picture) -> PaneReader:
         reader = PaneReader(*self._size, self._gutter())
         if seed.text.strip():
-            reader.seed(seed.text, seed.cursor)
+            reader.seed(seed.text, seed.cursor, alternate=seed.alternate)
         return reader
 
     def _gutter(self) -> Gutter | None:

@@ -216,8 +216,11 @@ class Transcripts:
     def read(self) -> Iterator[Told]:
         """Read what is new in the files."""
         for one in list(self._files.values()):
+            before = one.transcript.cursor
             for said in one.transcript.read():
                 yield from self._take(one, said)
+            if one.bound and one.transcript.cursor != before:
+                self._fusion.grew(time.time())
 
     def expire(self) -> Iterator[Told]:
         """Yield what waited long enough."""

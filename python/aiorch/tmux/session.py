@@ -55,10 +55,11 @@ class SavedWindow:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a pane shows, one line a row, and its cursor as (column, row) from 0."""
+    """What a pane shows, one line a row, its cursor as (column, row) from 0, and on which screen."""
 
     text: str
     cursor: tuple[int, int]
+    alternate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,11 +279,11 @@ class Session:
         rows, cursor = self.control.batch(
             [
                 ("capture-pane", "-p", "-t", pane),
-                ("display-message", "-p", "-t", pane, "#{cursor_x} #{cursor_y}"),
+                ("display-message", "-p", "-t", pane, "#{cursor_x} #{cursor_y} #{alternate_on}"),
             ]
         )
-        column, row = (int(number) for number in cursor[0].split())
-        return Picture("\n".join(rows), (column, row))
+        column, row, alternate = (int(number) for number in cursor[0].split())
+        return Picture("\n".join(rows), (column, row), alternate == 1)
 
     def last_picture(self, pane: str) -> str:
         """Return what a pane shows once all that its process wrote has been drawn.
