@@ -16,7 +16,7 @@ RECORDINGS = [
 ]
 # A program that prints its events is no agent with a screen: nothing of its own stands in a session file.
 PRINTED = [item for item in RECORDINGS if "-print-" in item.folder.name]
-AT_ONCE = 6
+AT_ONCE = 8
 # The agent's own file was not written when its recording ended, or lacks joiners of emoji: those are only
 # restored when the screen comes first, as it does in the agent itself but not always here.
 NOT_EXACT = {"gemini/three-80x24", "gemini/three-140x45", "qwen/long-140x45", "aider/approve-80x24"}

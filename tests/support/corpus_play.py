@@ -23,6 +23,8 @@ PLAYER = Path(__file__).with_name("player.py")
 LONGEST_PAUSE = 1.2 * MAX_UNSETTLED_SECONDS
 # Recordings that last longer than this are played faster.
 FULL_SPEED_SECONDS = 10.0
+# With session files it is not the speed of the screen that counts.
+FILE_SECONDS = 3.0
 QUIET_SECONDS = 2 * MAX_UNSETTLED_SECONDS
 PLAY_SECONDS = 120.0
 # Every role runs as this type. It needs no agent, and writes down who ran with which task. All find room, so
@@ -125,7 +127,7 @@ def play(
         "late": ["--files", recording.agent, "--late"],
     }[files]
     primary += ["--longest", str(LONGEST_PAUSE)]
-    primary += ["--speed", str(max(1.0, recording.seconds / FULL_SPEED_SECONDS))]
+    primary += ["--speed", str(max(1.0, recording.seconds / (FILE_SECONDS if files else FULL_SPEED_SECONDS)))]
     # The primary gets a third of the window, and one row of it goes to the label in its border.
     env = {"PLAYER_TESTS": str(PLAYER.parents[1])}
     with Lab(root / "lab", size=(3 * cols + 2, rows + 1), primary=primary, env=env) as lab:
