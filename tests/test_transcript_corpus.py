@@ -15,6 +15,8 @@ from aiorch.capture.transcript.follow import FORMATS, guess_format, open_transcr
 from aiorch.capture.transcript.said import Said, sightings
 
 CORPUS = Path(__file__).parent / "corpus"
+# The recording ended before the file got the answer.
+NOT_WRITTEN = {"aider/approve-80x24"}
 
 
 def session_files(agent: str) -> list[Path]:
@@ -55,19 +57,20 @@ class Tally:
 @pytest.mark.parametrize(
     ("agent", "expected"),
     [
-        ("claude", 156),
-        ("codex", 10),
-        ("gemini", 9),
-        ("qwen", 10),
-        ("copilot", 15),
-        ("opencode", 8),
-        ("aider", 12),
+        ("claude", 165),
+        ("codex", 17),
+        ("gemini", 11),
+        ("qwen", 14),
+        ("copilot", 17),
+        ("opencode", 13),
+        ("aider", 16),
     ],
 )
 def test_every_directive_is_exact_and_none_is_false(agent: str, expected: int) -> None:
     tally = Tally()
     for case in sorted({file.parent for file in session_files(agent)}):
-        tally.add(case)
+        if f"{agent}/{case.name}" not in NOT_WRITTEN:
+            tally.add(case)
     assert tally.expected == expected
     assert tally.exact == tally.expected
     assert tally.other == 0
