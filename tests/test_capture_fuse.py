@@ -10,15 +10,16 @@ from hypothesis import strategies as st
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
 from aiorch.capture.fuse import (
     FIND_SECONDS,
+    LONGEST_LOOK_SECONDS,
     LONGEST_SECONDS,
     NOT_IN_FILE,
     QUIET_SECONDS,
     Fusion,
-    Heard,
     Outcome,
     Repeat,
     Serving,
 )
+from aiorch.capture.heard import Heard
 
 
 def shown(task: str, **more: object) -> Directive:
@@ -79,7 +80,7 @@ def test_a_file_that_comes_too_late_does_not_run_it_again() -> None:
     assert tasks(fusion.expire(FIND_SECONDS)) == ["say hi"]
     fusion.serving = Serving.FILE
     assert fusion.exact([said('say "hi"', 1), said('say "hi"', 2)], 9.0) == [
-        Repeat(said('say "hi"', 1), "it was taken from the screen already"),
+        Repeat(said('say "hi"', 1), "it was taken from the screen already", "screen:say hi"),
         said('say "hi"', 2),
     ]
 
@@ -117,7 +118,7 @@ def test_too_many_that_wait_are_told_once() -> None:
     (told,) = [told for one in seen for told in fusion.screen([one], 0.0)]
     assert isinstance(told, Rejected)
     assert told.is_error
-    assert len(fusion.expire(QUIET_SECONDS)) == 256
+    assert len(fusion.expire(QUIET_SECONDS)) == 64
 
 
 def test_what_the_file_goes_on_without_is_told_and_not_asked() -> None:
@@ -136,6 +137,41 @@ def test_joiners_of_emoji_that_the_file_lacks_come_from_the_screen() -> None:
     assert isinstance(taken, Directive)
     assert taken.payload == {"task": "ship it \U0001f469\u200d\U0001f4bb now"}
     assert taken.source is Source.TRANSCRIPT
+
+
+def test_tasks_that_differ_by_a_number_are_kept_apart() -> None:
+    fusion = Fusion(Serving.LOOKING)
+    fusion.screen([shown("Write chapter 2 of the manual")], 0.0)
+    assert tasks(fusion.expire(FIND_SECONDS)) == ["Write chapter 2 of the manual"]
+    fusion.serving = Serving.FILE
+    late = [said(f"Write chapter {number} of the manual", number) for number in (1, 2, 3)]
+    assert [type(one) for one in fusion.exact(late, 9.0)] == [Directive, Repeat, Directive]
+
+
+def test_what_waits_when_the_agent_goes_is_asked() -> None:
+    fusion = Fusion(Serving.FILE)
+    fusion.screen([shown("unsaid")], 0.0)
+    (left,) = fusion.leave()
+    assert isinstance(left, Directive)
+    assert left.altered
+    assert fusion.due is None
+
+
+def test_what_one_agent_was_believed_is_not_held_against_the_next() -> None:
+    fusion = Fusion(Serving.MISSING)
+    fusion.screen([shown("run the tests")], 0.0)
+    assert fusion.leave() == []
+    fusion.serving = Serving.FILE
+    assert tasks(fusion.exact([said("run the tests")], 1.0)) == ["run the tests"]
+
+
+def test_a_pane_that_goes_on_puts_off_the_look_for_a_file_but_not_for_long() -> None:
+    fusion = Fusion(Serving.LOOKING)
+    fusion.screen([shown("a")], 0.0)
+    for tenth in range(100):
+        fusion.touch(tenth / 10)
+        assert fusion.expire(tenth / 10) == []
+    assert tasks(fusion.expire(LONGEST_LOOK_SECONDS)) == ["a"]
 
 
 def test_what_is_old_in_the_file_is_no_news_on_the_screen() -> None:
@@ -169,18 +205,18 @@ def test_the_state_survives_a_restart() -> None:
 
 def test_each_finds_its_own_among_similar_ones() -> None:
     others = [{"task": f"Write the tests for module {letter}"} for letter in "ABC"]
-    assert [Heard(9, others).find(one) for one in others] == [0, 1, 2]
+    assert [Heard(9, others).alike(one) for one in others] == [0, 1, 2]
 
 
 def test_ids_keep_similar_ones_apart() -> None:
     heard = Heard(9, [{"id": 2, "task": "a long task, the same"}])
-    assert heard.find({"id": 1, "task": "a long task, the same"}) is None
+    assert heard.alike({"id": 1, "task": "a long task, the same"}) is None
 
 
 def test_what_rendering_ate_is_forgiven() -> None:
     drawn = {"task": "use bold and strong and under and init and make test"}
     exact = {"task": "use *bold* and **strong** and _under_ and __init__ and `make test`"}
-    assert Heard(9, [{"task": "something else altogether"}, drawn]).find(exact) == 1
+    assert Heard(9, [{"task": "something else altogether"}, drawn]).alike(exact) == 1
 
 
 words = st.text("abc *_", min_size=1, max_size=8)

@@ -142,14 +142,16 @@ def test_home_that_is_of_no_use_gives_nothing(format: str, broken: str, home: Pa
             environment["GEMINI_CLI_HOME"] = str(there)
         if broken != "relative":
             assert finding.find(format, agent.pid, str(place), environment, None) == []
-        assert all(path.is_dir() for path in finding.places(format, agent.pid, str(place), environment))
+        assert all(
+            path.is_dir() for path in finding.places(format, agent.pid, str(place), environment).values()
+        )
 
 
 def test_process_that_is_gone_and_format_nobody_knows(home: Path, project: Path) -> None:
     with StandIn("claude", home, project) as agent:
         write(agent, new_id())
         assert finding.find("nobody", agent.pid, str(project), agent.environment, None) == []
-        assert finding.places("nobody", agent.pid, str(project), agent.environment) == []
+        assert finding.places("nobody", agent.pid, str(project), agent.environment) == {}
     assert agent.find() == [] if process.working_directory(agent.pid) else True
     assert finding.find("claude", agent.pid, str(project), agent.environment, None) == []
 

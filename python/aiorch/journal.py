@@ -32,6 +32,7 @@ CREATE INDEX IF NOT EXISTS workers_by_directive ON workers (directive);
 CREATE INDEX IF NOT EXISTS workers_by_state ON workers (state);
 CREATE TABLE IF NOT EXISTS events (
   number INTEGER PRIMARY KEY, time REAL NOT NULL, tag TEXT NOT NULL, text TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS session_files (name TEXT PRIMARY KEY, record TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS sizes (
   segment TEXT NOT NULL, offset INTEGER NOT NULL, cols INTEGER NOT NULL, rows INTEGER NOT NULL);
 """
@@ -260,6 +261,27 @@ class Journal:
             (SESSION_KEY, SESSION_KEY[:-1] + ";", limit),
         ).fetchall()
         return [json.loads(row[0]) for row in reversed(rows)]
+
+    def keep_file(self, name: str, record: Mapping[str, object]) -> None:
+        """Remember how far one session file was read, and what is known of it."""
+        self._db.execute("INSERT OR REPLACE INTO session_files VALUES (?, ?)", (name, json.dumps(record)))
+
+    def session_files(self) -> dict[str, dict[str, object]]:
+        """Return what is remembered of session files, by name."""
+        return {row[0]: json.loads(row[1]) for row in self._db.execute("SELECT * FROM session_files")}
+
+    def lives_of(self, agent: str) -> list[tuple[float, float | None]]:
+        """Return from when to when (None: until now) workers of an agent ran."""
+        query = "SELECT started, ended FROM workers WHERE agent = ? AND started IS NOT NULL"
+        return [(row[0], row[1]) for row in self._db.execute(query, (agent,))]
+
+    def shown_question(self, key: str) -> DirectiveRow | None:
+        """Return the directive of the screen with this key, if it waits for the user's answer."""
+        row = self._db.execute(
+            "SELECT * FROM directives WHERE state = 'asking' AND key LIKE '%:' || ? ORDER BY number DESC",
+            (key,),
+        ).fetchone()
+        return None if row is None else _directive_row(row)
 
     def set_request(self, number: int, user_id: str | None, payload: Mapping[str, object]) -> None:
         """Record what a directive was understood as: its id, and the payload with what its file holds."""

@@ -112,7 +112,9 @@ class StandIn:
 
     def places(self) -> list[Path]:
         """Return where its session file would appear, as the engine does."""
-        return finding.places(self.format, self.pid, str(self.cwd), self.environment)
+        return list(
+            dict.fromkeys(finding.places(self.format, self.pid, str(self.cwd), self.environment).values())
+        )
 
     def _tell(self, *command: object) -> None:
         assert self.child.stdin

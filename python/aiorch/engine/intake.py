@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from aiorch.capture.directive import Directive, Rejected, Sighting, Source
+from aiorch.capture.fuse import Repeat
 from aiorch.capture.reference import merged, read_reference
 from aiorch.config import Config
 from aiorch.engine.crew import Crew
@@ -72,6 +73,21 @@ class Intake:
             if not quiet:
                 text = f"{reason} (#{number}: {shown(directive.received_as)})"
                 self._journal.add_event(Tag.IGNORED, text)
+
+    def note_repeat(self, repeat: Repeat, *, quiet: bool = False) -> None:
+        """Record a directive of a session file that is not to run.
+
+        A question that the screen's drawing of it still asks is asked, or answered, by its exact text.
+        """
+        question = self._journal.shown_question(repeat.shown) if repeat.shown else None
+        if question is None:
+            self.note(repeat.directive, repeat.reason, quiet=quiet)
+            return
+        with self._journal.transaction():
+            reason = "the session file has its exact text"
+            self._journal.set_directive(question.number, DirectiveState.IGNORED, reason)
+            self._journal.add_event(Tag.IGNORED, f"#{question.number}: {reason}")
+            self.take(repeat.directive)
 
     def approve(self, number: int | None) -> list[Answer]:
         """Run the directive of that number that waits for an answer, or all of them.

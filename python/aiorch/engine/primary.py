@@ -12,7 +12,7 @@ from aiorch.capture.directive import Sighting
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.tail import Cursor, SegmentTail
-from aiorch.errors import EngineError
+from aiorch.errors import EngineError, TmuxError
 from aiorch.journal import Journal
 from aiorch.launch import process
 from aiorch.tmux import quote
@@ -141,8 +141,7 @@ class Primary:
         if sizes:
             self._size = sizes[0][2:]
         seed = self.journal.meta("seed")
-        text, column, row, alternate = seed if isinstance(seed, list) else ("", 0, 0, False)
-        self._start_reader(self._noted("begin"), Picture(text, (column, row), alternate))
+        self._start_reader(self._noted("begin"), _picture(seed))
         found = self._replay(self._noted("cursor"), sizes)
         piped = self.session.control.try_run("display-message", "-p", "-t", self.pane, "#{pane_pipe}")
         if piped == ["0"]:
@@ -204,7 +203,11 @@ class Primary:
         self.look_at = None
         if not process.is_alive(self._pid):
             # Another process may have been started in the same pane.
-            info = self.session.pane(self.pane)
+            try:
+                info = self.session.pane(self.pane)
+            except TmuxError:
+                # In the midst of taking a directive: who asks next will notice.
+                return False
             self._pid = info.pid if info else 0
         if self._pid == 0 or not self._recognise(self._pid):
             return False
@@ -382,3 +385,11 @@ class Primary:
             return None
         own = {profile.name: profile}
         return next(Running(profile, entry.pid) for entry in processes if recognise(own, [entry.argv]))
+
+
+def _picture(seed: object) -> Picture:
+    """Return the picture that was noted when the pane was adopted; an empty one when it cannot be read."""
+    match seed:
+        case [str(text), int(column), int(row), *rest]:
+            return Picture(text, (column, row), rest == [True])
+    return Picture("", (0, 0))

@@ -19,9 +19,11 @@ from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
 from aiorch.engine.primary import Primary
 from aiorch.engine.requests import Requests
-from aiorch.engine.transcripts import Agent, Told, Transcripts
+from aiorch.engine.session_file import Agent
+from aiorch.engine.transcripts import Told, Transcripts
 from aiorch.errors import AiorchError, EngineError, TmuxError, TmuxGoneError
 from aiorch.journal import ACTIVE, DirectiveRow, DirectiveState, Journal, Tag
+from aiorch.launch import process
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.paths import RunPaths
@@ -115,10 +117,11 @@ class Run:
         words = f"pane {self.primary.pane}: again, after the engine was restarted"
         with self.journal.transaction():
             self.journal.add_event(Tag.LISTENING, words)
+            # What the screen shows is judged with the session file at hand.
+            self._follow_files()
             # Rows may be read in another way than before: what was taken is not taken under another key.
             new = (sighting for sighting in found if isinstance(sighting, Directive))
             self._see([sighting for sighting in new if not self.journal.has_payload(sighting.payload)])
-            self._follow_files()
         self.crew.reconcile()
         self._watch_pipe()
 
@@ -253,7 +256,8 @@ class Run:
     def _follow_files(self) -> None:
         """Follow the files of the agent that runs now, and look again for them."""
         profile = self.primary.agent
-        agent = Agent(profile.name, self.primary.process) if profile else None
+        pid = self.primary.process
+        agent = Agent(profile.name, pid, process.start_ticks(pid) or 0) if profile else None
         self._tell(self.transcripts.follow(agent))
         self._tell(self.transcripts.look())
         self._note_source()
@@ -290,7 +294,7 @@ class Run:
         for sighting in outcomes:
             try:
                 if isinstance(sighting, Repeat):
-                    self.intake.note(sighting.directive, sighting.reason, quiet=untold > 0)
+                    self.intake.note_repeat(sighting, quiet=untold > 0)
                     untold -= 1
                 else:
                     self.intake.take(sighting)

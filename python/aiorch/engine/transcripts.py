@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aiorch.capture.directive import Directive, Sighting, Source
+from aiorch.capture.directive import Sighting
 from aiorch.capture.frames import BEFORE_START
 from aiorch.capture.fuse import Fusion, Outcome, Repeat, Serving
 from aiorch.capture.transcript.birth import birth
 from aiorch.capture.transcript.find import Found, find, places
-from aiorch.capture.transcript.follow import FORMATS, Transcript, open_transcript
-from aiorch.capture.transcript.said import Said, sightings
+from aiorch.capture.transcript.follow import FORMATS, open_transcript
+from aiorch.engine.session_file import Agent, SessionFile, Speech, name_of
 from aiorch.journal import Journal
 from aiorch.launch import process
 
@@ -27,9 +29,9 @@ FROM_AFAR = "the screen alone (unverified): the agent is not a process of this p
 _HASTE_SECONDS = 0.1
 # The kernel notes when a process began to 10 ms.
 _GRAIN = 0.05
-_MAX_ASIDE = 64
-_MAX_KEPT = 64
 _MAX_SAID = 4096
+# Session files and processes are made at times that two clocks tell.
+_SLACK = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,46 +40,6 @@ class Told:
 
     outcomes: Sequence[Outcome]
     conversation: str = ""
-
-
-@dataclass(slots=True)
-class _Followed:
-    """One session file; `bound` when it is sure that it is this agent's.
-
-    What a file says that may be another agent's waits in `aside` until the pane shows one of it.
-    """
-
-    found: Found
-    transcript: Transcript
-    bound: bool
-    pid: int
-    aside: list[tuple[Said, list[Sighting]]] = field(default_factory=list)
-    old: list[Directive] = field(default_factory=list)
-
-    @property
-    def record(self) -> dict[str, object]:
-        """Return what the next engine has to know, as a JSON value."""
-        found = {"format": self.found.format, "path": str(self.found.path), "session": self.found.session}
-        return {
-            **found,
-            "how": self.found.how,
-            "cursor": self.transcript.cursor,
-            "pid": self.pid,
-            "bound": self.bound,
-        }
-
-    @property
-    def source(self) -> Source:
-        # Aider's history is Markdown that quotes whatever the user or a command put there.
-        return Source.PLAIN if self.found.format == "aider" else Source.TRANSCRIPT
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """The agent whose files are read: its profile's name and its process, 0 when that is not here."""
-
-    name: str
-    pid: int
 
 
 class Transcripts:
@@ -90,13 +52,16 @@ class Transcripts:
         self._journal = journal
         self._fusion = Fusion()
         self._agent: Agent | None = None
-        self._files: dict[str, _Followed] = {}
-        self._places: list[Path] = []
+        self._former: Agent | None = None
+        self._files: dict[str, SessionFile] = {}
+        self._kept: dict[str, dict[str, object]] = {}
+        self._places: Mapping[Path, Path] = {}
+        self._present: set[Path] = set()
         self._looked = 0.0
         self._again: float | None = None
         self._given_up = False
         self._adopted = 0.0
-        self._kept: dict[str, dict[str, object]] = {}
+        self._troubled = self._unread = False
 
     def adopt(self) -> None:
         """Note that the pane is adopted now: what stands in a file already never runs."""
@@ -104,12 +69,18 @@ class Transcripts:
         self._journal.set_meta("adopted", self._adopted)
 
     def restore(self) -> None:
-        """Take up what the last engine of this run left."""
-        adopted, kept = self._journal.meta("adopted"), self._journal.meta("session_files")
+        """Take up what the last engine of this run left; what cannot be read of it is as if it were not."""
+        self._unread = True
+        adopted = self._journal.meta("adopted")
         self._adopted = adopted if isinstance(adopted, float) else time.time()
-        self._kept = kept if isinstance(kept, dict) else {}
-        said = self._journal.said_payloads(_MAX_SAID)
-        self._fusion.restore(self._journal.meta("fusion"), said, time.time())
+        try:
+            self._kept = self._journal.session_files()
+            former = self._journal.meta("agent")
+            self._former = Agent(*former) if isinstance(former, list) else None
+            said = self._journal.said_payloads(_MAX_SAID)
+            self._fusion.restore(self._journal.meta("fusion"), said, time.time())
+        except (ValueError, TypeError, KeyError, RecursionError):
+            log.exception("what the last engine knew of session files cannot be read")
 
     @property
     def _keeper(self) -> Agent | None:
@@ -124,7 +95,8 @@ class Transcripts:
             return Serving.SCREEN
         if any(one.bound for one in self._files.values()):
             return Serving.FILE
-        return Serving.MISSING if self._given_up else Serving.LOOKING
+        # With a file that may be it, each directive waits for that to say the same.
+        return Serving.MISSING if self._given_up and not self._files else Serving.LOOKING
 
     @property
     def description(self) -> str:
@@ -134,14 +106,14 @@ class Transcripts:
             return f"{bound[-1].path.name}, {bound[-1].how}"
         if self.serving is Serving.SCREEN:
             return FROM_AFAR if self._agent and not self._agent.pid else "the pane itself"
-        if self.serving is Serving.LOOKING:
+        if not self._given_up:
             return "the screen, until a session file of this agent is found"
-        return "the screen alone (unverified): no session file of this agent is found"
+        return "the screen alone (unverified): no session file is known to be this agent's"
 
     @property
     def worth_telling(self) -> bool:
         """Return whether the user should hear of the description."""
-        return self.serving in (Serving.FILE, Serving.MISSING) or self.description == FROM_AFAR
+        return self.serving is Serving.FILE or self._given_up or self.description == FROM_AFAR
 
     @property
     def due(self) -> float | None:
@@ -154,49 +126,54 @@ class Transcripts:
         if self._keeper is None:
             return [], []
         files = [path for one in self._files.values() for path in one.transcript.watched]
-        return list(dict.fromkeys([*self._places, *(path.parent for path in files)])), [*self._places, *files]
+        folders = [*self._places.values(), *(path.parent for path in files)]
+        return list(dict.fromkeys(folders)), [*self._places, *files]
 
     def follow(self, agent: Agent | None) -> Iterator[Told]:
         """Follow another agent from now on; yield what the last one still said."""
-        if agent == self._agent:
+        before, self._former = self._agent or self._former, None
+        if agent == self._agent and before == agent:
             return
         yield from self.read()
-        self._keep_cursors()
+        if self._unread:
+            self._unread = False
+            yield from self._read_kept()
+        self._keep()
+        if before is not None and before != agent:
+            yield Told(self._fusion.leave())
         self._files.clear()
-        self._places = []
-        self._agent, self._looked, self._given_up = agent, 0.0, False
-        self._again = None
+        self._agent, self._looked, self._given_up, self._again = agent, 0.0, False, None
+        self._journal.set_meta("agent", [agent.name, agent.pid, agent.ticks] if agent else None)
+        self._places, self._present = {}, set()
         if self._keeper is not None:
+            self._places = self._list_places(self._keeper)
+            self._present = self._list_present()
             yield from self._reopen(self._keeper)
         yield from self.look()
 
     def look(self, *, haste: bool = False) -> Iterator[Told]:
         """Look for the agent's files, if that was not done just now; yield what new ones say."""
         now, agent = time.time(), self._keeper
-        wait = _HASTE_SECONDS if haste else LOOK_SECONDS
         if agent is None:
             self._again = None
             return
-        if 0 <= now - self._looked < wait:
+        if 0 <= now - self._looked < (_HASTE_SECONDS if haste else LOOK_SECONDS):
             # What changed just now may be the last that changes for long.
             self._again = self._again or self._looked + LOOK_SECONDS
             return
         self._looked, self._again = now, None
         self._places = self._list_places(agent)
-        for found in self._find(agent):
-            known = self._files.get(_name(found))
-            if known is None:
-                yield from self._open(agent, found)
-            elif found.certain and not known.bound:
-                known.found = found
-                yield from self._bind(known)
+        found = self._find(agent)
+        for one in found:
+            yield from self._consider(agent, one)
+        yield from self._leave_others([one for one in found if self._is_sure(one)])
         self._update()
 
     def screen(self, seen: Sequence[Sighting]) -> Iterator[Told]:
         """Take what the pane shows; yield what may be taken."""
         now = time.time()
+        self._fusion.touch(now)
         if not seen:
-            self._fusion.touch(now)
             return
         if self.serving is not Serving.SCREEN:
             # The file may be there by now, and its words are exact.
@@ -204,9 +181,6 @@ class Transcripts:
             yield from self.read()
         self._update()
         yield Told(self._fusion.screen(seen, now))
-        for one in list(self._files.values()):
-            if not one.bound and self._shows(one):
-                yield from self._bind(one)
 
     def watching(self) -> None:
         """Note that folders are watched from now on: what was written just before woke nobody."""
@@ -217,8 +191,7 @@ class Transcripts:
         """Read what is new in the files."""
         for one in list(self._files.values()):
             before = one.transcript.cursor
-            for said in one.transcript.read():
-                yield from self._take(one, said)
+            yield from self._hear(one)
             if one.bound and one.transcript.cursor != before:
                 self._fusion.grew(time.time())
 
@@ -229,18 +202,131 @@ class Transcripts:
             return
         yield from self.look(haste=True)
         yield from self.read()
+        yield from self._bind_by_screen()
         outcomes = self._fusion.expire(time.time())
         if outcomes:
-            self._given_up = True
+            self._given_up = self.serving is not Serving.FILE
             self._update()
             yield Told(outcomes)
 
     def commit(self) -> None:
         """Write down how far the files were read; for the transaction of what was found there."""
-        self._keep_cursors()
+        self._keep()
         if self._fusion.changed:
             self._fusion.changed = False
             self._journal.set_meta("fusion", self._fusion.state)
+
+    def _consider(self, agent: Agent, found: Found) -> Iterator[Told]:
+        """Follow a file that was found, and believe it when it is sure."""
+        one = self._files.get(name_of(found))
+        if one is None:
+            one = self._open(agent, found)
+            yield from self._hear(one)
+        one.doubted = one.doubted or (found.rival and not one.bound) or self._is_workers(found)
+        if not one.bound and found.certain and (found.named or not one.doubted):
+            one.found = found
+            yield from self._bind(one)
+
+    def _is_sure(self, found: Found) -> bool:
+        one = self._files.get(name_of(found))
+        return found.certain and one is not None and one.bound
+
+    def _leave_others(self, sure: list[Found]) -> Iterator[Told]:
+        """Listen no more to sessions that the agent has left: it may be another window's by now."""
+        names = {name_of(found) for found in sure}
+        for one in list(self._files.values()):
+            if names and one.bound and one.name not in names:
+                yield from self._hear(one)
+                one.bound = False
+
+    def _is_workers(self, found: Found) -> bool:
+        """Say whether a session was begun while a worker of the same kind ran, whose it may be."""
+        if found.named or self._agent is None:
+            return False
+        begun = found.begun or birth(found.path)
+        lives = self._journal.lives_of(self._agent.name)
+        return begun is not None and any(
+            start - _SLACK <= begun <= (end or time.time()) + _SLACK for start, end in lives
+        )
+
+    def _read_kept(self) -> Iterator[Told]:
+        """Read, after a restart, what those files got meanwhile that were the agent's: it may have ended."""
+        for kept in list(self._kept.values()):
+            if kept.get("bound"):
+                one = self._take_up(kept)
+                yield from self._hear(one)
+                self._journal.keep_file(one.name, one.record)
+                self._kept[one.name] = one.record
+
+    def _reopen(self, agent: Agent) -> Iterator[Told]:
+        """Go on with the files that were this very process' already: an engine before us found them."""
+        for kept in list(self._kept.values()):
+            if kept.get("bound") and (kept.get("pid"), kept.get("ticks")) == (agent.pid, agent.ticks):
+                one = self._take_up(kept)
+                self._files[one.name] = one
+                yield from self._hear(one)
+
+    def _take_up(self, kept: Mapping[str, object]) -> SessionFile:
+        format, path, session, how = (
+            str(kept.get(name, "")) for name in ("format", "path", "session", "how")
+        )
+        found = Found(format, Path(path), True, how, session)
+        transcript = open_transcript(format, found.path, kept.get("cursor"), session=session)
+        pid, ticks = kept.get("pid"), kept.get("ticks")
+        agent = Agent(format, pid if isinstance(pid, int) else 0, ticks if isinstance(ticks, int) else 0)
+        return SessionFile(found, transcript, agent, bound=True, begun=True, since=self._adopted)
+
+    def _open(self, agent: Agent, found: Found) -> SessionFile:
+        kept = self._kept.get(name_of(found), {})
+        same = (kept.get("pid"), kept.get("ticks")) == (agent.pid, agent.ticks)
+        transcript = open_transcript(found.format, found.path, kept.get("cursor"), session=found.session)
+        born = birth(found.path)
+        known = bool(kept) or found.path in self._present or found.path.parent in self._present
+        one = SessionFile(
+            found, transcript, agent, begun=same,
+            fresh=born is not None and born >= self._adopted and not known,
+            since=max(self._adopted, (process.started(agent.pid) or 0.0) - _GRAIN),
+        )  # fmt: skip
+        self._files[one.name] = one
+        return one
+
+    def _hear(self, one: SessionFile) -> Iterator[Told]:
+        """Take what a file says that is new, or keep it aside while the file may be another's."""
+        for speech in one.read():
+            if one.bound:
+                yield self._speak(one, speech)
+            else:
+                one.keep_aside(speech)
+
+    def _speak(self, one: SessionFile, speech: Speech) -> Told:
+        # The one that spoke last is the present one.
+        if one.name in self._files:
+            self._files[one.name] = self._files.pop(one.name)
+        if speech.old:
+            self._fusion.remember(directive.payload for directive in speech.directives)
+            return Told([Repeat(directive, BEFORE_START) for directive in speech.directives])
+        return Told(self._fusion.exact(speech.sightings, time.time()), speech.said.conversation)
+
+    def _bind(self, one: SessionFile) -> Iterator[Told]:
+        one.bound = True
+        self._update()
+        aside, one.aside = one.aside, []
+        for speech in aside:
+            yield self._speak(one, speech)
+
+    def _bind_by_screen(self) -> Iterator[Told]:
+        """Take a file for the agent's when it alone says what the pane shows."""
+        if self.serving is Serving.FILE:
+            return
+        matching = [one for one in self._files.values() if self._is_shown(one)]
+        if len(matching) == 1:
+            one = matching[0]
+            one.found = replace(one.found, how="which alone says what the pane shows")
+            yield from self._bind(one)
+
+    def _is_shown(self, one: SessionFile) -> bool:
+        new = [speech for speech in one.aside if not speech.old]
+        return any(self._fusion.shows(each.payload) for speech in new for each in speech.directives)
 
     def _find(self, agent: Agent) -> list[Found]:
         directory = process.working_directory(agent.pid)
@@ -248,98 +334,40 @@ class Transcripts:
             return []
         try:
             return find(agent.name, agent.pid, directory, process.environment(agent.pid))
-        except OSError:
-            log.exception("looking for the session file of %s failed", agent.name)
+        except (OSError, RuntimeError, ValueError):
+            self._note_trouble(agent)
             return []
 
-    def _list_places(self, agent: Agent) -> list[Path]:
+    def _list_places(self, agent: Agent) -> Mapping[Path, Path]:
         directory = process.working_directory(agent.pid)
         if directory is None:
-            return []
-        return places(agent.name, agent.pid, directory, process.environment(agent.pid))
+            return {}
+        try:
+            return places(agent.name, agent.pid, directory, process.environment(agent.pid))
+        except (OSError, RuntimeError, ValueError):
+            self._note_trouble(agent)
+            return {}
 
-    def _reopen(self, agent: Agent) -> Iterator[Told]:
-        """Go on with the files that were this very process' already: an engine before us found them."""
-        for kept in list(self._kept.values()):
-            if kept["pid"] == agent.pid and kept["bound"]:
-                words = {name: str(kept[name]) for name in ("format", "how", "session")}
-                yield from self._open(agent, Found(path=Path(str(kept["path"])), certain=True, **words))
+    def _note_trouble(self, agent: Agent) -> None:
+        if not self._troubled:
+            self._troubled = True
+            log.exception("looking for the session files of %s failed", agent.name)
 
-    def _open(self, agent: Agent, found: Found) -> Iterator[Told]:
-        kept = self._kept.get(_name(found), {})
-        transcript = open_transcript(found.format, found.path, kept.get("cursor"), session=found.session)
-        one = _Followed(found, transcript, found.certain, agent.pid)
-        self._files[_name(found)] = one
-        if kept.get("pid") != agent.pid:
-            yield from self._begin(one, resumed=bool(kept))
-        else:
-            self._update()
-            for said in transcript.read():
-                yield from self._take(one, said)
-
-    def _begin(self, one: _Followed, *, resumed: bool) -> Iterator[Told]:
-        """Take what a file holds when it is found: what is older than adoption or agent never runs.
-
-        A file that was made since the adoption holds nothing older, whatever time its records tell, unless
-        they were copied from another conversation. Else the records' own time decides.
-        """
-        born = birth(one.found.path)
-        fresh = born is not None and born >= self._adopted and not resumed
-        since = max(self._adopted, (process.started(one.pid) or 0.0) - _GRAIN)
-        self._update()
-        for said in one.transcript.read():
-            live = fresh if said.time is None else fresh or said.time >= since
-            if live and not said.copied:
-                yield from self._take(one, said)
-                continue
-            found = sightings(said, one.source)
-            one.old += [sighting for sighting in found if isinstance(sighting, Directive)]
-        yield from self._tell_old(one)
-
-    def _tell_old(self, one: _Followed) -> Iterator[Told]:
-        if one.bound and one.old:
-            self._fusion.remember(directive.payload for directive in one.old)
-            yield Told([Repeat(directive, BEFORE_START) for directive in one.old])
-            one.old = []
-
-    def _take(self, one: _Followed, said: Said) -> Iterator[Told]:
-        found = sightings(said, one.source)
-        if one.bound:
-            yield Told(self._fusion.exact(found, time.time()), said.conversation)
-            return
-        one.aside = [*one.aside, (said, found)][-_MAX_ASIDE:]
-        if self._shows(one):
-            yield from self._bind(one)
-
-    def _shows(self, one: _Followed) -> bool:
-        """Say whether the pane shows something that this file says: then it is this agent's."""
-        said = [sighting for _, found in one.aside for sighting in found if isinstance(sighting, Directive)]
-        return any(self._fusion.shows(directive.payload) for directive in said)
-
-    def _bind(self, one: _Followed) -> Iterator[Told]:
-        if not one.bound:
-            how = one.found.how if one.found.certain else "which says what the pane shows"
-            one.found, one.bound = replace(one.found, how=how), True
-        self._update()
-        yield from self._tell_old(one)
-        aside, one.aside = one.aside, []
-        for said, found in aside:
-            yield Told(self._fusion.exact(found, time.time()), said.conversation)
+    def _list_present(self) -> set[Path]:
+        """Return what is in the folders of sessions already: a file that is replaced later is not new."""
+        present: set[Path] = set()
+        for folder, watched in self._places.items():
+            if folder == watched:
+                with suppress(OSError):
+                    present.update(Path(entry.path) for entry in os.scandir(folder))
+        return present - set(self._places)
 
     def _update(self) -> None:
         self._fusion.serving = self.serving
 
-    def _keep_cursors(self) -> None:
-        kept = dict(self._kept)
-        for name, one in self._files.items():
+    def _keep(self) -> None:
+        for one in self._files.values():
             # What waits aside is read again by the next engine.
-            if not one.aside:
-                kept.pop(name, None)
-                kept[name] = one.record
-        if kept != self._kept:
-            self._kept = dict(list(kept.items())[-_MAX_KEPT:])
-            self._journal.set_meta("session_files", self._kept)
-
-
-def _name(found: Found) -> str:
-    return f"{found.path}#{found.session}" if found.session else str(found.path)
+            if not one.aside and self._kept.get(one.name) != one.record:
+                self._kept[one.name] = one.record
+                self._journal.keep_file(one.name, one.record)

@@ -114,6 +114,11 @@ class AiderFile:
         self._cursor: object = {"file": self._file.cursor, "state": self._history.state}
 
     @property
+    def restarts(self) -> int:
+        """Return how often the file began anew."""
+        return self._restarts
+
+    @property
     def watched(self) -> tuple[Path, ...]:
         """Return the file itself."""
         return (self.path,)

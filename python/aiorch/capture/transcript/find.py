@@ -53,14 +53,15 @@ def find(
     return judge(agent, store) if named is None else named
 
 
-def places(format: str, pid: int, cwd: str, environment: Mapping[str, str]) -> list[Path]:
-    """Return the folders in which to watch for a new session file, each by itself and not what is below it.
+def places(format: str, pid: int, cwd: str, environment: Mapping[str, str]) -> dict[Path, Path]:
+    """Return the folders in which a new session file would show, each with the folder to watch for it.
 
-    For a folder that is not there yet it is the nearest one above: ask again when something appears in it.
+    They are the same where the folder is there; else it is the nearest one above that is: ask again when
+    something appears in that which leads to the folder.
     """
     store = _STORES.get(format)
     agent = lead.read(format, pid, cwd, environment, None) if store else None
     if store is None or agent is None:
-        return []
-    there = (files.nearest(folder) for folder in store.places(agent))
-    return list(dict.fromkeys(folder for folder in there if folder is not None))
+        return {}
+    there = {folder: files.nearest(folder) for folder in store.places(agent)}
+    return {folder: watched for folder, watched in there.items() if watched is not None}

@@ -46,6 +46,10 @@ class Transcript(Protocol):
         """Return what `read` does, and what only a file that grows no more makes certain (a replay)."""
 
     @property
+    def restarts(self) -> int:
+        """Return how often another file was found in the place of the one that was read."""
+
+    @property
     def watched(self) -> tuple[Path, ...]:
         """Return the files whose change means that there is something to read."""
 

@@ -60,6 +60,11 @@ class OpenCodeDatabase:
         self._place = _Place.from_cursor(cursor)
 
     @property
+    def restarts(self) -> int:
+        """Return 0: rows that are read once more keep their identity."""
+        return 0
+
+    @property
     def watched(self) -> tuple[Path, ...]:
         """Return the database and its write-ahead log."""
         return self._database.files

@@ -48,6 +48,11 @@ class RecordFile:
         self._recent = Recent()
 
     @property
+    def restarts(self) -> int:
+        """Return how often the file began anew."""
+        return self._restarts
+
+    @property
     def watched(self) -> tuple[Path, ...]:
         """Return the file itself."""
         return (self.path,)

@@ -34,7 +34,7 @@ class CodexStore(Store):
         main = [path for path in open_now if _is_main(files.head(path))]
         if main:
             newest = max(main, key=lambda path: path.name)
-            return [Found(lead.format, newest, True, "held open by the agent")]
+            return [Found(lead.format, newest, True, "held open by the agent", named=True)]
         locks = [found.group(1) for found in map(_LOCK.fullmatch, held) if found]
         return [] if locks and not open_now else None
 

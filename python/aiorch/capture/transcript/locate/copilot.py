@@ -29,7 +29,7 @@ class CopilotStore(Store):
         if folder is None:
             return None
         path = files.owned(folder / _EVENTS, self._base(lead))
-        return [Found(lead.format, path, True, "marked as in use by the agent")] if path else []
+        return [Found(lead.format, path, True, "marked as in use by the agent", named=True)] if path else []
 
     def seen(self, lead: Lead, since: float) -> Iterator[Seen]:
         """Yield all sessions: only their first lines say of which directory they are."""

@@ -18,7 +18,9 @@ class Found:
     """One session file that an agent writes, or may write.
 
     `certain` when nothing else fits; `how` says by what, in words for the user. `session` is the
-    conversation within the file, for a file that holds many (OpenCode's database).
+    conversation within the file, for a file that holds many (OpenCode's database), and `begun` when that
+    was begun. `named` when the agent itself names it: its register, an open file, its command line;
+    `rival` when another agent may have written it.
     """
 
     format: str
@@ -26,6 +28,9 @@ class Found:
     certain: bool
     how: str
     session: str = ""
+    begun: float | None = None
+    named: bool = False
+    rival: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiorch.capture.transcript.locate import lead as leads
 from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store
@@ -50,7 +50,7 @@ def _choose(lead: Lead, store: Store, fits: list[_Fit], named: Seen | None) -> l
     anywhere = not fits[0].known.here
     agents = leads.others(lead, store.root, lambda path: anywhere or store.competes(lead, path))
     if agents is None:
-        return _unsure(lead, store, fits, "it is not known who else is there")
+        return _rivals(_unsure(lead, store, fits, "it is not known who else is there"))
     claims = [next(filter(None, (store.claimed(lead, pid) for pid in agent)), "") for agent in agents]
     fits = [fit for fit in fits if fit.seen.session not in claims]
     if not fits:
@@ -59,7 +59,7 @@ def _choose(lead: Lead, store: Store, fits: list[_Fit], named: Seen | None) -> l
         # What is newer than the one it was asked for may be the others'.
         if named is not None:
             return [_asked(lead, store, named)]
-        return _unsure(lead, store, fits, "another agent of its kind works there too")
+        return _rivals(_unsure(lead, store, fits, "another agent of its kind works there too"))
     if len(fits) == 1:
         return [_found(lead, store, fits[0].seen, "the only one written since the agent began", certain=True)]
     # One that is older than the agent was taken up and left again, or is that of an agent which has ended.
@@ -90,7 +90,11 @@ def _is_older(lead: Lead, fit: _Fit) -> bool:
 
 
 def _asked(lead: Lead, store: Store, seen: Seen) -> Found:
-    return _found(lead, store, seen, "named on its command line", certain=True)
+    return replace(_found(lead, store, seen, "named on its command line", certain=True), named=True)
+
+
+def _rivals(found: list[Found]) -> list[Found]:
+    return [replace(one, rival=True) for one in found]
 
 
 def _unsure(lead: Lead, store: Store, fits: list[_Fit], reason: str) -> list[Found]:
@@ -99,4 +103,5 @@ def _unsure(lead: Lead, store: Store, fits: list[_Fit], reason: str) -> list[Fou
 
 
 def _found(lead: Lead, store: Store, seen: Seen, how: str, *, certain: bool) -> Found:
-    return Found(lead.format, seen.path, certain, how, "" if store.one_per_file else seen.session)
+    session = "" if store.one_per_file else seen.session
+    return Found(lead.format, seen.path, certain, how, session, seen.begun)

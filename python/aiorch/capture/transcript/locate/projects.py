@@ -15,7 +15,8 @@ from aiorch.launch import process
 # Claude Code 2.1 cuts longer names here and adds a hash that differs between its builds.
 _CUT = 200
 _NO_NAME = re.compile(r"[^a-zA-Z0-9]")
-_CLEARED = "<command-name>/clear</command-name>"
+# The words that a command leaves as the user's own; in any other place somebody quotes them.
+_CLEARED = re.compile(r'"content"\s*:\s*"(?:\\n|\s)*<command-name>/clear</command-name>')
 
 
 def folder_name(directory: str) -> str:
@@ -52,7 +53,7 @@ class ProjectStore(Store):
             directory = record.get("cwd")
             path = self._session_file(lead, str(session), directory if isinstance(directory, str) else "")
             how = "named by the agent's own register of sessions"
-            return [Found(lead.format, path, True, how)] if path else []
+            return [Found(lead.format, path, True, how, named=True)] if path else []
         return None
 
     def seen(self, lead: Lead, since: float) -> Iterator[Seen]:
@@ -76,7 +77,7 @@ class ProjectStore(Store):
             here=not elsewhere,
             ours=not side,
             likely=not headless,
-            continues=_CLEARED in text,
+            continues=_CLEARED.search(text) is not None,
             begun=begun_live(seen, text),
         )
 
