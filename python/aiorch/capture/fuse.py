@@ -170,26 +170,23 @@ class Fusion:
         due = self.due
         if due is None or due > now:
             return []
-        found = self._end_waiting()
-        for one in found:
-            if isinstance(one, Directive):
-                self._believed.add(one.payload, one.key)
-        return found
-
-    def leave(self) -> list[Sighting]:
-        """Return what waited when the agent has gone, and forget what was believed of it."""
-        found = self._end_waiting()
-        self._believed = Heard(_MAX_BELIEVED)
-        return found
-
-    def _end_waiting(self) -> list[Sighting]:
         by_file = self.serving is Serving.FILE
         found: list[Sighting] = [*self._near]
         found += [self._left_over(one) if by_file else one for one in self._waiting]
+        for one in found:
+            if isinstance(one, Directive):
+                self._believed.add(one.payload, one.key)
         self._near, self._full, self.changed = [], False, True
         self._waiting, self._shown = [], Heard(_MAX_WAITING)
         self._outlived.clear()
         return found
+
+    def leave(self) -> None:
+        """Note that another agent has the pane: what waits may be of either, and is uncertain from now on."""
+        self._waiting = [replace(one, altered=True) for one in self._waiting]
+        self._believed = Heard(_MAX_BELIEVED)
+        self._outlived.clear()
+        self.changed = True
 
     def _left_over(self, directive: Directive) -> Sighting:
         if directive.key not in self._outlived:

@@ -183,7 +183,8 @@ class Intake:
         programs = {own.name for own in self._config.types.values() if own.command}
         roles = ({"simple", "sparc", "swarm", "auto"} - programs) | {self._config.default_type}
         verdict, reason = decide(
-            source=directive.source, known_agent=self._primary.agent is not None, altered=directive.altered,
+            source=directive.source, known_agent=self._primary.agent is not None,
+            altered=directive.altered or (directive.source is Source.SCREEN and self._primary.is_new),
             types=types, role_types=roles, agent_types=self._agents,
             hosts=any(worker.host for worker in plan.workers), from_worker=from_worker,
             overrides=self._config.trust,

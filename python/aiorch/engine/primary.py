@@ -53,6 +53,7 @@ class Primary:
         self.running: Running | None = None
         self._recognised_at = 0.0
         self.look_at: float | None = None
+        self._changed_at = 0.0
         self._armed = False
         self._told: dict[str, str] = {}
         self._armed_at = 0.0
@@ -68,6 +69,11 @@ class Primary:
         """Return the number of the lead's present conversation; an agent started anew begins another."""
         value = self.journal.meta("conversation")
         return value if isinstance(value, int) else 1
+
+    @property
+    def is_new(self) -> bool:
+        """Return whether the agent has come just now: what the pane shows may be from before it."""
+        return time.time() < self._changed_at + RECOGNISE_SECONDS
 
     def enter(self, name: str) -> None:
         """Note which of the agent's own conversations the lead is in; '' says nothing.
@@ -211,6 +217,7 @@ class Primary:
             self._pid = info.pid if info else 0
         if self._pid == 0 or not self._recognise(self._pid):
             return False
+        self._changed_at = time.time()
         if self._given is not None:
             return False
         # The same reader goes on: what the agent has printed before it was recognised counts.

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiorch import paths
@@ -252,6 +252,8 @@ class Run:
             agent = self.primary.agent
             words = f"pane {self.primary.pane}: {agent.title if agent else 'no agent'}"
             self.journal.add_event(Tag.LISTENING, words)
+            with self.journal.transaction():
+                self._follow_files()
 
     def _follow_files(self) -> None:
         """Follow the files of the agent that runs now, and look again for them."""
@@ -265,7 +267,11 @@ class Run:
             self.transcripts.watching()
 
     def _see(self, sightings: Sequence[Sighting]) -> None:
-        """Take what the pane shows."""
+        """Take what the pane shows; what a program just before the agent printed is not the agent's."""
+        if self.primary.is_new:
+            sightings = [
+                replace(one, altered=True) if isinstance(one, Directive) else one for one in sightings
+            ]
         self._tell(self.transcripts.screen(sightings))
 
     def _tell(self, told: Iterable[Told]) -> None:

@@ -140,7 +140,7 @@ class Transcripts:
             yield from self._read_kept()
         self._keep()
         if before is not None and before != agent:
-            yield Told(self._fusion.leave())
+            self._fusion.leave()
         self._files.clear()
         self._agent, self._looked, self._given_up, self._again = agent, 0.0, False, None
         self._journal.set_meta("agent", [agent.name, agent.pid, agent.ticks] if agent else None)
