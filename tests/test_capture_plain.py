@@ -355,3 +355,9 @@ def test_balance_in_pieces_is_balance_of_the_whole(tail: str, cuts: list[int]) -
     assert balance.ended == (object_end(text, 0) >= 0)
     if not balance.ended:
         assert balance.inside == in_string(text)
+
+
+def test_a_payload_nested_too_deep_is_broken() -> None:
+    for levels in (64, 65, 700):
+        text = '{"task": ' * (levels - 1) + '{"task": 1}' + "}" * (levels - 1)
+        assert isinstance(judge(text, 0), Complete if levels <= 64 else Broken)

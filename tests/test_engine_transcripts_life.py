@@ -2,81 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import shutil
 import signal
 import uuid
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from aiorch.journal import DirectiveRow
-from support.lab import STEP, Lab, alive, until
-
-CONFIG = f'default_type = "step"\nmax_workers = 16\n{STEP}'
-# Prints what it is told, as an agent that draws; started again it is another process.
-AGENT = '#!/bin/sh\necho $$ >>"$HOME/pids"\nwhile :; do cat "$HOME/say.$TMUX_PANE"; done\n'
-
-
-class Actor:
-    """An agent in a pane whose screen and session files the test writes."""
-
-    def __init__(self, lab: Lab, pane: str = "%0") -> None:
-        self.lab, self.say = lab, lab.home / f"say.{pane}"
-        os.mkfifo(self.say)
-        self.session = str(uuid.uuid4())
-        coded = re.sub("[^a-zA-Z0-9]", "-", str(lab.project))
-        self.folder = lab.home / ".claude" / "projects" / coded
-
-    @property
-    def file(self) -> Path:
-        return self.folder / f"{self.session}.jsonl"
-
-    def draw(self, text: str) -> None:
-        """Clear the screen and show an answer, as Claude Code does."""
-        rows = "\r\n  ".join(text.split("\n"))
-        self.say.write_bytes(f"\x1b[2J\x1b[H\x1b[38;5;231m●\x1b[39m {rows}\r\n".encode())
-
-    def write(self, text: str, *, time: str = "", **more: object) -> str:
-        """Append an answer to the session file and return its id."""
-        name = str(uuid.uuid4())
-        record = {
-            "type": "assistant",
-            "uuid": name,
-            "sessionId": self.session,
-            "timestamp": time or datetime.now(UTC).isoformat(),
-            "cwd": str(self.lab.project),
-            "message": {"role": "assistant", "content": [{"type": "text", "text": text}]},
-            **more,
-        }
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with self.file.open("a") as file:
-            file.write(json.dumps(record) + "\n")
-        return name
-
-    def both(self, text: str) -> None:
-        self.draw(text)
-        self.write(text)
-
-
-def directive(task: str, **more: object) -> str:
-    return f"[ORCHESTRATE] {json.dumps({'task': task, **more})}"
-
-
-def taken(lab: Lab) -> list[DirectiveRow]:
-    journal = lab.journal()
-    rows = journal.directives()
-    journal.close()
-    return rows
-
-
-def tasks(lab: Lab, *states: str) -> list[object]:
-    wanted = states or ("running", "done")
-    return [row.payload.get("task") for row in taken(lab) if row.state in wanted]
+from support.actor import AGENT, CONFIG, Actor, directive, pids, taken, tasks
+from support.lab import Lab, alive, until
 
 
 @pytest.fixture
@@ -240,8 +176,8 @@ def test_agents_come_and_go_in_the_pane_of_a_shell(tmp_path: Path) -> None:
             actor.session = str(uuid.uuid4())
             actor.both(directive(f"echo {number}", id="the same"))
             _wait_last(lab, f"echo {number}")
-            os.kill(_pids(lab)[-1], signal.SIGKILL)
-            until(lambda: not alive(_pids(lab)[-1]), "the agent is gone")
+            os.kill(pids(lab)[-1], signal.SIGKILL)
+            until(lambda: not alive(pids(lab)[-1]), "the agent is gone")
         assert tasks(lab) == ["echo 1", "echo 2"]
         assert {row.source for row in taken(lab) if row.state == "done"} == {"transcript"}
         # The shell that is left is no agent: what it shows asks.
@@ -295,13 +231,8 @@ def test_an_unreadable_file_leaves_the_screen(lab: Lab) -> None:
     assert [row.source for row in taken(lab)] == ["screen"]
 
 
-def _pids(lab: Lab) -> list[int]:
-    path = lab.home / "pids"
-    return [int(word) for word in path.read_text().split()] if path.exists() else []
-
-
 def _wait_pids(lab: Lab, count: int) -> None:
-    until(lambda: len(_pids(lab)) == count, "the agent runs")
+    until(lambda: len(pids(lab)) == count, "the agent runs")
 
 
 def _wait_last(lab: Lab, task: str) -> None:

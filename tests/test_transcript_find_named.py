@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from aiorch import process
 from aiorch.capture.transcript.locate.gemini import project_hash
 from aiorch.capture.transcript.locate.projects import folder_name
-from aiorch.launch import process
 from support.sessions import first, new_id, path_of, rows, stamp, write
 from support.standin import StandIn
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiorch import process
 from aiorch.capture.transcript import find as finding
 from aiorch.capture.transcript.locate import files
 from aiorch.capture.transcript.locate.gemini import project_hash, project_name
 from aiorch.capture.transcript.locate.lead import identity, is_agent
 from aiorch.capture.transcript.locate.projects import folder_name, folder_names
-from aiorch.launch import process
 from aiorch.workers.profile import load_profiles, recognise
 from support.lab import Lab, until
 from support.sessions import first, new_id, path_of, write

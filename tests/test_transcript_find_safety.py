@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from aiorch import process
 from aiorch.capture.transcript import find as finding
-from aiorch.launch import process
 from support.sessions import first, new_id, path_of, write
 from support.standin import StandIn
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from aiorch import process
 from aiorch.capture.transcript import find as finding
 from aiorch.capture.transcript.find import Found
-from aiorch.launch import process
 
 # One command a line, answered when it is done. As a launcher it only runs itself again, as some agents do.
 _SCRIPT = """

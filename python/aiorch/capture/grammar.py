@@ -14,6 +14,9 @@ MARKER_BYTES = MARKER.encode()
 MAX_PAYLOAD = 1 << 20
 """Largest payload in characters; a longer one is an error."""
 
+MAX_DEPTH = 64
+"""Most levels of a payload, the object itself among them."""
+
 # The text before a marker that stands first on its line.
 LEAD = re.compile(r" {0,3}`?")
 _AFTER = re.compile(r"[ \t\n]*")
@@ -128,6 +131,8 @@ def judge(text: str, start: int) -> Verdict:
     source = text[start:end]
     try:
         payload = json.loads(source, parse_constant=_no_constant)
+        if _is_deep(payload):
+            return Broken(f"the payload is nested deeper than {MAX_DEPTH} levels")
         canonical(payload).encode()
     except json.JSONDecodeError as error:
         return Broken(_explain(error))
@@ -136,6 +141,20 @@ def judge(text: str, start: int) -> Verdict:
     except (ValueError, RecursionError) as error:
         return Broken(f"invalid JSON: {error}")
     return Complete(payload, end)
+
+
+def _is_deep(payload: object) -> bool:
+    """Say whether a value is nested too deep: every reader of a journal walks it with a stack of its own."""
+    level = [payload]
+    for _ in range(MAX_DEPTH):
+        level = [child for one in level for child in _children(one)]
+    return any(isinstance(one, dict | list) for one in level)
+
+
+def _children(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []
 
 
 def _judge_open(source: str) -> Verdict:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from aiorch import process
 from aiorch.config import Config
 from aiorch.engine.columns import Columns, Slot
 from aiorch.engine.primary import Primary
 from aiorch.errors import AiorchError, DirectiveError, TmuxError
 from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
-from aiorch.launch import process
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import Job, LocalLauncher
 from aiorch.plan.schema import WorkerSpec, unique_name

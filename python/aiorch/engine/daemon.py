@@ -26,6 +26,8 @@ from aiorch.tmux.session import Session
 from aiorch.ui.status import StatusStyle
 from aiorch.workers.profile import check_types, load_profiles
 
+log = logging.getLogger(__name__)
+
 READY = "ready "
 START_SECONDS = 15.0
 MAX_RESTARTS = 5
@@ -185,8 +187,14 @@ def _resumed(root: Path, target: Target, control: ControlClient, exits: ExitWatc
     settings = _settings(
         control, Target(target.socket, target.session, facts["pane"], facts["agent"], config)
     )
-    run = Run(settings, root, control, exits)
-    run.resume()
+    _log_to(root / "engine.log")
+    try:
+        run = Run(settings, root, control, exits)
+        run.resume()
+    except Exception:
+        # Whoever started this engine may be a hook: nobody reads what it prints.
+        log.exception("the run cannot be resumed")
+        raise
     return run
 
 
@@ -225,11 +233,14 @@ def _with_options(config: Config, values: list[str]) -> Config:
     )
 
 
+def _log_to(path: Path) -> None:
+    form = "%(asctime)s %(levelname)s %(name)s %(message)s"
+    logging.basicConfig(filename=path, level=logging.INFO, format=form)
+
+
 def _detach_output(path: Path) -> None:
     """From here on, what the engine says goes into its log."""
-    logging.basicConfig(
-        filename=path, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    _log_to(path)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

@@ -182,8 +182,10 @@ class Intake:
         # The default type is the user's own choice, so it counts as a role like the built-in ones.
         programs = {own.name for own in self._config.types.values() if own.command}
         roles = ({"simple", "sparc", "swarm", "auto"} - programs) | {self._config.default_type}
+        # A session file is read for a known agent only, which may have ended since it wrote this.
+        known = self._primary.agent is not None or directive.source is Source.TRANSCRIPT
         verdict, reason = decide(
-            source=directive.source, known_agent=self._primary.agent is not None,
+            source=directive.source, known_agent=known,
             altered=directive.altered or (directive.source is Source.SCREEN and self._primary.is_new),
             types=types, role_types=roles, agent_types=self._agents,
             hosts=any(worker.host for worker in plan.workers), from_worker=from_worker,

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from aiorch import process
 from aiorch.capture.directive import Sighting
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.tail import Cursor, SegmentTail
 from aiorch.errors import EngineError, TmuxError
 from aiorch.journal import Journal
-from aiorch.launch import process
 from aiorch.tmux import quote
 from aiorch.tmux.session import Picture, Session
 from aiorch.workers.profile import AgentProfile, recognise

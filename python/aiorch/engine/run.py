@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aiorch import paths
+from aiorch import paths, process
 from aiorch.capture.directive import Directive, Sighting
 from aiorch.capture.fuse import Outcome, Repeat
 from aiorch.config import Config
@@ -23,7 +23,6 @@ from aiorch.engine.session_file import Agent
 from aiorch.engine.transcripts import Told, Transcripts
 from aiorch.errors import AiorchError, EngineError, TmuxError, TmuxGoneError
 from aiorch.journal import ACTIVE, DirectiveRow, DirectiveState, Journal, Tag
-from aiorch.launch import process
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.paths import RunPaths

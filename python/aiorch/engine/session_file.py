@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from aiorch.capture.directive import Directive, Sighting, Source
 from aiorch.capture.transcript.find import Found
-from aiorch.capture.transcript.follow import Transcript
+from aiorch.capture.transcript.follow import FORMATS, Transcript
 from aiorch.capture.transcript.said import Said, sightings
 
 _MAX_ASIDE = 64
@@ -100,6 +100,16 @@ class SessionFile:
     def _source(self) -> Source:
         # Aider's history is Markdown that quotes whatever the user or a command put there.
         return Source.PLAIN if self.found.format == "aider" else Source.TRANSCRIPT
+
+
+def is_record(record: object) -> bool:
+    """Say whether this is what `SessionFile.record` gave an earlier engine."""
+    texts = ("path", "session", "how")
+    return (
+        isinstance(record, dict)
+        and record.get("format") in FORMATS
+        and all(isinstance(record.get(name), str) for name in texts)
+    )
 
 
 def name_of(found: Found) -> str:

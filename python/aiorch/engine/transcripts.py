@@ -10,15 +10,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from aiorch import process
 from aiorch.capture.directive import Sighting
 from aiorch.capture.frames import BEFORE_START
 from aiorch.capture.fuse import Fusion, Outcome, Repeat, Serving
 from aiorch.capture.transcript.birth import birth
 from aiorch.capture.transcript.find import Found, find, places
 from aiorch.capture.transcript.follow import FORMATS, open_transcript
-from aiorch.engine.session_file import Agent, SessionFile, Speech, name_of
+from aiorch.engine.session_file import Agent, SessionFile, Speech, is_record, name_of
 from aiorch.journal import Journal
-from aiorch.launch import process
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,8 @@ class Transcripts:
         adopted = self._journal.meta("adopted")
         self._adopted = adopted if isinstance(adopted, float) else time.time()
         try:
-            self._kept = self._journal.session_files()
+            kept = self._journal.session_files()
+            self._kept = {name: record for name, record in kept.items() if is_record(record)}
             former = self._journal.meta("agent")
             self._former = Agent(*former) if isinstance(former, list) else None
             said = self._journal.said_payloads(_MAX_SAID)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 
+from aiorch import process
 from aiorch.capture.transcript.locate import files
 from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, begun_live
 from aiorch.capture.transcript.locate.lead import Lead
-from aiorch.launch import process
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _NAME = re.compile(r"rollout-.*\.jsonl")

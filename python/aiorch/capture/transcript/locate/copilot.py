@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from aiorch import process
 from aiorch.capture.transcript.locate import files
 from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, begun_live
 from aiorch.capture.transcript.locate.lead import Lead
-from aiorch.launch import process
 
 _EVENTS = "events.jsonl"
 _MAX_WATCHED = 4

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePath
 
+from aiorch import process
 from aiorch.capture.transcript.locate.files import is_folder, real
-from aiorch.launch import process
 
 _INTERPRETERS = re.compile(r"(?:node|bun|deno|python[0-9.]*|sh|bash|dash|zsh)")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from aiorch import process
 from aiorch.capture.transcript.database import Database
 from aiorch.capture.transcript.locate import files
 from aiorch.capture.transcript.locate.found import Known, Seen, Store
 from aiorch.capture.transcript.locate.lead import Lead
-from aiorch.launch import process
 
 _MAX_SESSIONS = 50
 _ROWS = (

@@ -7,10 +7,10 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from aiorch import process
 from aiorch.capture.transcript.locate import files
 from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store, begun_live
 from aiorch.capture.transcript.locate.lead import Lead
-from aiorch.launch import process
 
 # Claude Code 2.1 cuts longer names here and adds a hash that differs between its builds.
 _CUT = 200

@@ -1,0 +1,79 @@
+"""An agent whose screen and session files a test writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aiorch.journal import DirectiveRow
+from support.lab import STEP, Lab
+
+CONFIG = f'default_type = "step"\nmax_workers = 16\n{STEP}'
+# Prints what it is told, as an agent that draws; started again it is another process.
+AGENT = '#!/bin/sh\necho $$ >>"$HOME/pids"\nwhile :; do cat "$HOME/say.$TMUX_PANE"; done\n'
+
+
+class Actor:
+    """An agent in a pane whose screen and session files the test writes."""
+
+    def __init__(self, lab: Lab, pane: str = "%0") -> None:
+        self.lab, self.say = lab, lab.home / f"say.{pane}"
+        os.mkfifo(self.say)
+        self.session = str(uuid.uuid4())
+        coded = re.sub("[^a-zA-Z0-9]", "-", str(lab.project))
+        self.folder = lab.home / ".claude" / "projects" / coded
+
+    @property
+    def file(self) -> Path:
+        return self.folder / f"{self.session}.jsonl"
+
+    def draw(self, text: str) -> None:
+        """Clear the screen and show an answer, as Claude Code does."""
+        rows = "\r\n  ".join(text.split("\n"))
+        self.say.write_bytes(f"\x1b[2J\x1b[H\x1b[38;5;231m●\x1b[39m {rows}\r\n".encode())
+
+    def write(self, text: str, *, time: str = "", **more: object) -> str:
+        """Append an answer to the session file and return its id."""
+        name = str(uuid.uuid4())
+        record = {
+            "type": "assistant",
+            "uuid": name,
+            "sessionId": self.session,
+            "timestamp": time or datetime.now(UTC).isoformat(),
+            "cwd": str(self.lab.project),
+            "message": {"role": "assistant", "content": [{"type": "text", "text": text}]},
+            **more,
+        }
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.file.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        return name
+
+    def both(self, text: str) -> None:
+        self.draw(text)
+        self.write(text)
+
+
+def directive(task: str, **more: object) -> str:
+    return f"[ORCHESTRATE] {json.dumps({'task': task, **more})}"
+
+
+def taken(lab: Lab) -> list[DirectiveRow]:
+    journal = lab.journal()
+    rows = journal.directives()
+    journal.close()
+    return rows
+
+
+def tasks(lab: Lab, *states: str) -> list[object]:
+    wanted = states or ("running", "done")
+    return [row.payload.get("task") for row in taken(lab) if row.state in wanted]
+
+
+def pids(lab: Lab) -> list[int]:
+    path = lab.home / "pids"
+    return [int(word) for word in path.read_text().split()] if path.exists() else []
