@@ -29,3 +29,19 @@ def make_lab(tmp_path: Path) -> Iterator[LabMaker]:
 def lab(make_lab: LabMaker) -> Lab:
     """Return a lab with a shell as the primary in a window of 160 x 44."""
     return make_lab()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return an empty home for a process that a test starts."""
+    path = tmp_path / "home"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return an empty project whose name has all that is hard to write down."""
+    path = tmp_path / "prö j_ect.𝒳"
+    path.mkdir()
+    return path

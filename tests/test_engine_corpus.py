@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.corpus_play import Played, Recording, play
+from support.corpus_play import Played, Recording, chosen, play
 
 CORPUS = Path(__file__).parent / "corpus"
 PATTERNS = ("*/short*", "claude/five*", "plain/*")
@@ -61,19 +61,12 @@ def parameters() -> list[object]:
 @pytest.fixture(scope="module")
 def plays(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plays]:
     """Play the recordings of all chosen tests, by their parameter, some at once, the longest first."""
-    chosen = {
-        (name, value)
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
-        for name, value in item.callspec.params.items()
-        if isinstance(value, Recording)
-    }
     pool = ThreadPoolExecutor(AT_ONCE)
     yield {
         (name, recording): pool.submit(
             play, recording, tmp_path_factory.mktemp("corpus"), wanted(recording), KILLS.get(name, ())
         )
-        for name, recording in sorted(chosen, key=lambda item: -item[1].seconds)
+        for name, recording in chosen(request)
     }
     pool.shutdown(cancel_futures=True)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.corpus_play import Played, Recording, play
+from support.corpus_play import Played, Recording, chosen, play
 
 CORPUS = Path(__file__).parent / "corpus"
 RECORDINGS = [
@@ -55,13 +55,6 @@ def parameters() -> list[object]:
 @pytest.fixture(scope="module")
 def plays(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plays]:
     """Play the recordings of all chosen tests, by their parameter, some at once, the longest first."""
-    chosen = {
-        (name, value)
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
-        for name, value in item.callspec.params.items()
-        if isinstance(value, Recording)
-    }
     pool = ThreadPoolExecutor(AT_ONCE)
     yield {
         (name, recording): pool.submit(
@@ -72,7 +65,7 @@ def plays(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             (0.3, 0.7) if name == "killed" else (),
             "late" if name == "late" else "along",
         )
-        for name, recording in sorted(chosen, key=lambda item: -item[1].seconds)
+        for name, recording in chosen(request)
     }
     pool.shutdown(cancel_futures=True)
 

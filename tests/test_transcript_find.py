@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -12,33 +11,13 @@ import pytest
 from aiorch.capture.transcript import find as finding
 from aiorch.capture.transcript.locate import judge
 from support.lab import until
-from support.sessions import first, new_id, path_of, rows, stamp, write
+from support.sessions import age, first, new_id, path_of, rows, stamp, write
 from support.standin import StandIn
 
 FORMATS = ("aider", "claude", "codex", "copilot", "gemini", "opencode", "qwen")
 TELL_DIRECTORY = ("codex", "copilot", "opencode")
 FILE_EACH = tuple(name for name in FORMATS if name not in ("aider", "opencode"))
 LONG_AGO = "2020-01-02T03:04:05.678Z"
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "home"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Path:
-    path = tmp_path / "prö j_ect.𝒳"
-    path.mkdir()
-    return path
-
-
-def age(path: Path, seconds: float = 3600) -> None:
-    """Make a file older than any process of the test."""
-    past = time.time() - seconds
-    os.utime(path, (past, past))
 
 
 def settled(home: Path) -> None:

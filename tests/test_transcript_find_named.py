@@ -20,13 +20,6 @@ HOSTILE = ["../../secret", "/etc/passwd", "..", ".", "", "a/b", "a\0b", "x" * 20
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Path:
-    path = tmp_path / "home"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
 def project(tmp_path: Path) -> Path:
     path = tmp_path / "project"
     path.mkdir()

@@ -12,6 +12,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from aiorch.capture.fuse import FIND_SECONDS
 from aiorch.capture.grammar import canonical
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS
@@ -106,6 +108,18 @@ class Played:
     @property
     def payloads(self) -> list[str]:
         return [canonical(row.payload) for row in self.accepted]
+
+
+def chosen(request: pytest.FixtureRequest) -> list[tuple[str, Recording]]:
+    """Return the recordings of a module's tests that run, by the parameter's name, the longest first."""
+    found = {
+        (name, value)
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
+        for name, value in item.callspec.params.items()
+        if isinstance(value, Recording)
+    }
+    return sorted(found, key=lambda item: -item[1].seconds)
 
 
 def play(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 import uuid
 from datetime import UTC, datetime
@@ -78,3 +79,9 @@ def rows(
         (SESSION_TABLE, []),
         (insert, [session, directory, begun, last, last]),
     ]
+
+
+def age(path: Path, seconds: float = 3600) -> None:
+    """Make a file older than any process of the test."""
+    past = time.time() - seconds
+    os.utime(path, (past, past))

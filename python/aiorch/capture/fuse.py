@@ -113,11 +113,6 @@ class Fusion:
         return self._shown.same(payload) is not None
 
     @property
-    def waits(self) -> bool:
-        """Return whether the screen showed something that nobody has decided about."""
-        return bool(self._waiting)
-
-    @property
     def due(self) -> float | None:
         """Return when `expire` has something to decide, None when nothing waits."""
         if not (self._waiting or self._near):
