@@ -199,6 +199,17 @@ def test_an_agent_on_another_machine_is_read_from_its_screen(tmp_path: Path) -> 
         lab.wait_told("LISTENING", "the screen alone (unverified)")
 
 
+def test_a_program_that_the_user_calls_an_agent_is_looked_after_like_one(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
+    lab._primary = [str(lab.put_program("my-own-start-script", AGENT))]
+    with lab:
+        actor = Actor(lab)
+        lab.start(CONFIG, "--agent", "claude")
+        actor.both(directive("echo exact"))
+        until(lambda: tasks(lab) == ["echo exact"], "it runs")
+        assert [row.source for row in taken(lab)] == ["transcript"]
+
+
 def test_a_killed_engine_takes_what_the_file_got_meanwhile(lab: Lab) -> None:
     actor = Actor(lab)
     lab.start(CONFIG)

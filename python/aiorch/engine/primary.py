@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from aiorch import process
@@ -13,11 +12,12 @@ from aiorch.capture.directive import Sighting
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.tail import Cursor, SegmentTail
+from aiorch.engine.foreground import Running, running_agent
 from aiorch.errors import EngineError, TmuxError
 from aiorch.journal import Journal
 from aiorch.tmux import quote
 from aiorch.tmux.session import Picture, Session
-from aiorch.workers.profile import AgentProfile, recognise
+from aiorch.workers.profile import AgentProfile
 
 SEGMENT_BYTES = 1024 * 1024
 KEPT_SEGMENTS = 16
@@ -25,14 +25,6 @@ RECOGNISE_SECONDS = 1.0
 SILENCE_SECONDS = 0.15
 MAX_SILENCE_WAIT = 1.5
 MIN_PIPE_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The agent that was recognised in the primary, and the process it was recognised by."""
-
-    profile: AgentProfile
-    pid: int
 
 
 class Primary:
@@ -93,10 +85,7 @@ class Primary:
     @property
     def process(self) -> int:
         """Return the pid of the agent; 0 when it is only said to be here (it may be behind an ssh)."""
-        profile = self.agent
-        return (
-            self.running.pid if self.running and profile and self.running.profile.name == profile.name else 0
-        )
+        return self.running.pid if self.running else 0
 
     @property
     def agent(self) -> AgentProfile | None:
@@ -373,7 +362,7 @@ class Primary:
     def _recognise(self, pid: int) -> bool:
         self._recognised_at = time.time()
         self._pid = pid
-        found = self._foreground_agent(pid)
+        found = running_agent(self._profiles, self._given, pid)
         if found == self.running:
             return False
         self.running = found
@@ -383,15 +372,6 @@ class Primary:
                 self.journal.set_meta("conversation", self.conversation + 1)
             self.journal.set_meta("agent_pid", found.pid)
         return True
-
-    def _foreground_agent(self, pid: int) -> Running | None:
-        """Return the agent that has the terminal now: one that is stopped does not print."""
-        processes = [entry for entry in process.tree(pid) if entry.foreground]
-        profile = recognise(self._profiles, [entry.argv for entry in processes])
-        if profile is None:
-            return None
-        own = {profile.name: profile}
-        return next(Running(profile, entry.pid) for entry in processes if recognise(own, [entry.argv]))
 
 
 def _picture(seed: object) -> Picture:
