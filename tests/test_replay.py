@@ -129,6 +129,19 @@ def session(tmp_path: Path, name: str, text: str) -> str:
     return str(path)
 
 
+def test_several_session_files_are_read_in_the_order_of_the_conversation(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    case = CORPUS / "claude" / "clear-fullscreen-100x35"
+    expected = json.loads((case / "meta.json").read_text())["expected"]
+    for names in (["session.jsonl", "session2.jsonl"], ["session2.jsonl", "session.jsonl"]):
+        files = [word for name in names for word in ("--session", str(case / name))]
+        found, _ = run(
+            capsys, str(case / "raw.log"), "--cols", "100", "--rows", "35", "--agent", "claude", *files
+        )
+        assert [entry["payload"] for entry in found] == expected
+
+
 def test_the_session_file_decides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = '[ORCHESTRATE] {"task": "only drawn"}'
     drawn = log(tmp_path, f"\x1b[2J\x1b[H● Go:\r\n\r\n  {LINE}\r\n  {other}\r\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -215,6 +216,16 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
 }
 
 
+def _run_until_heard(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a command; that who reads its output has seen enough is no error."""
+    try:
+        return run(options)
+    except BrokenPipeError:
+        # What is buffered must not fail once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 fine, 1 it failed, 2 wrong usage, 3 no engine."""
     parser = build_parser()
@@ -225,7 +236,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from aiorch import commands
 
     try:
-        return commands.run(options)
+        return _run_until_heard(commands.run, options)
     except AiorchError as error:
         if getattr(options, "client", None):
             commands.show_error(options, str(error))

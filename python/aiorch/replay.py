@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,21 +37,13 @@ def replay(options: argparse.Namespace) -> int:
 
     Raises ReplayError when a file cannot be read, UsageError for an unknown agent or a wrong size.
     """
-    try:
-        _print_all(options)
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; what is buffered must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
-
-
-def _print_all(options: argparse.Namespace) -> None:
     for sighting, reason in _found(options):
         if reason and not options.all:
             continue
         form = record(sighting, reason)
         text = json.dumps(form) if options.json else printable(_sentence(form, sighting.received_as))
         print(text, flush=True)  # noqa: T201 - the command's output
+    return 0
 
 
 def record(sighting: Sighting, reason: str = "") -> dict[str, object]:

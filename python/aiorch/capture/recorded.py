@@ -14,7 +14,7 @@ from aiorch.capture.transcript.gemini import Gemini
 from aiorch.capture.transcript.line_file import LineFile
 from aiorch.capture.transcript.qwen import Qwen
 from aiorch.capture.transcript.records import Format, parse
-from aiorch.capture.transcript.said import sightings
+from aiorch.capture.transcript.said import Said, sightings
 from aiorch.errors import ReplayError, TranscriptError
 
 _RECORDS: dict[str, Callable[[], Format]] = {
@@ -29,20 +29,25 @@ _RECORDS: dict[str, Callable[[], Format]] = {
 def read_sessions(files: Sequence[Path], agent: str | None) -> list[Sighting] | None:
     """Return what the assistant says in session files, each once; None when it says nothing there.
 
-    `agent` names the format; without it the content does. Raises ReplayError for a file that cannot be
-    read or is no session file.
+    In the order in which it was said, as far as the files tell, else in the order of the files. `agent`
+    names the format; without it the content does. Raises ReplayError for a file that cannot be read or is
+    no session file.
     """
-    found: dict[str, Sighting] = {}
+    spoken: list[tuple[Said, Source]] = []
     spoke = False
     for path in files:
         format = _format(path, agent)
         # By the trust table Aider's history, which keeps the output of commands too, is a plain pane.
         source = Source.PLAIN if format == "aider" else Source.TRANSCRIPT
         texts = open_transcript(format, path).finish()
-        for said in texts:
-            for sighting in sightings(said, source):
-                found.setdefault(sighting.key, sighting)
+        spoken += [(said, source) for said in texts]
         spoke = spoke or bool(texts) or _says_anything(format, path)
+    if len(files) > 1 and all(said.time is not None for said, _ in spoken):
+        spoken.sort(key=lambda one: one[0].time or 0.0)
+    found: dict[str, Sighting] = {}
+    for said, source in spoken:
+        for sighting in sightings(said, source):
+            found.setdefault(sighting.key, sighting)
     return list(found.values()) if spoke else None
 
 
