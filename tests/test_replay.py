@@ -137,7 +137,16 @@ def test_several_session_files_are_read_in_the_order_of_the_conversation(
     for names in (["session.jsonl", "session2.jsonl"], ["session2.jsonl", "session.jsonl"]):
         files = [word for name in names for word in ("--session", str(case / name))]
         found, _ = run(
-            capsys, str(case / "raw.log"), "--cols", "100", "--rows", "35", "--agent", "claude", *files
+            capsys,
+            str(case / "raw.log"),
+            "--cols",
+            "100",
+            "--rows",
+            "35",
+            "--agent",
+            "claude",
+            "--json",
+            *files,
         )
         assert [entry["payload"] for entry in found] == expected
 
