@@ -204,9 +204,11 @@ class Primary:
                 # In the midst of taking a directive: who asks next will notice.
                 return False
             self._pid = info.pid if info else 0
+        before = self.running
         if self._pid == 0 or not self._recognise(self._pid):
             return False
-        self._changed_at = time.time()
+        if before is None or self.running is None or before.profile != self.running.profile:
+            self._changed_at = time.time()
         if self._given is not None:
             return False
         # The same reader goes on: what the agent has printed before it was recognised counts.

@@ -148,7 +148,7 @@ class Transcripts:
         self._places, self._present = {}, set()
         if self._keeper is not None:
             self._places = self._list_places(self._keeper)
-            self._present = self._list_present()
+            self._present = self._first_present(self._keeper)
             yield from self._reopen(self._keeper)
         yield from self.look()
 
@@ -353,6 +353,16 @@ class Transcripts:
         if not self._troubled:
             self._troubled = True
             log.exception("looking for the session files of %s failed", agent.name)
+
+    def _first_present(self, agent: Agent) -> set[Path]:
+        """Return what was in the folders of sessions when the agent was seen first, by whatever engine."""
+        noted, who = self._journal.meta("present"), [agent.name, agent.pid, agent.ticks]
+        match noted:
+            case [known, list(paths)] if known == who:
+                return {Path(str(path)) for path in paths}
+        present = self._list_present()
+        self._journal.set_meta("present", [who, [str(path) for path in present]])
+        return present
 
     def _list_present(self) -> set[Path]:
         """Return what is in the folders of sessions already: a file that is replaced later is not new."""
