@@ -185,13 +185,19 @@ def test_what_is_old_in_the_file_is_no_news_on_the_screen() -> None:
     assert fusion.due is None
 
 
-def test_without_its_file_a_similar_task_is_another_one() -> None:
+def test_without_a_file_what_an_earlier_one_said_is_news() -> None:
     fusion = Fusion(Serving.MISSING)
-    fusion.remember([{"task": "Write the tests for module A"}])
-    assert tasks(fusion.screen([shown("Write the tests for module B")], 0.0)) == [
-        "Write the tests for module B"
-    ]
-    assert fusion.screen([shown("Write the tests for module A")], 0.0) == []
+    fusion.remember([{"task": "run the tests"}])
+    assert tasks(fusion.screen([shown("run the tests")], 0.0)) == ["run the tests"]
+
+
+def test_a_near_miss_waits_as_long_as_a_directive() -> None:
+    fusion = Fusion(Serving.LOOKING)
+    fusion.screen([near()], 100.0)
+    assert fusion.due == 100.0 + FIND_SECONDS
+    fusion.serving = Serving.FILE
+    assert fusion.expire(100.0 + QUIET_SECONDS) == []
+    assert fusion.due is None
 
 
 def test_the_state_survives_a_restart() -> None:

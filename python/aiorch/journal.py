@@ -264,11 +264,14 @@ class Journal:
 
     def keep_file(self, name: str, record: Mapping[str, object]) -> None:
         """Remember how far one session file was read, and what is known of it."""
-        self._db.execute("INSERT OR REPLACE INTO session_files VALUES (?, ?)", (name, json.dumps(record)))
+        # A path may be no UTF-8, which no database takes: JSON writes such bytes as escapes.
+        row = (json.dumps(name), json.dumps(record))
+        self._db.execute("INSERT OR REPLACE INTO session_files VALUES (?, ?)", row)
 
     def session_files(self) -> dict[str, dict[str, object]]:
         """Return what is remembered of session files, by name."""
-        return {row[0]: json.loads(row[1]) for row in self._db.execute("SELECT * FROM session_files")}
+        rows = self._db.execute("SELECT * FROM session_files")
+        return {json.loads(name): json.loads(record) for name, record in rows}
 
     def lives_of(self, agent: str) -> list[tuple[float, float | None]]:
         """Return from when to when (None: until now) workers of an agent ran."""

@@ -166,7 +166,7 @@ class Fusion:
         if due is None or due > now:
             return []
         by_file = self.serving is Serving.FILE
-        found: list[Sighting] = [*self._near]
+        found: list[Sighting] = [] if by_file else [*self._near]
         found += [self._left_over(one) if by_file else one for one in self._waiting]
         for one in found:
             if isinstance(one, Directive):
@@ -193,8 +193,10 @@ class Fusion:
         """Let a sighting wait; return what to tell when there are too many."""
         if isinstance(sighting, Rejected):
             # The file has its own, and its words are exact.
-            if self.serving is Serving.LOOKING:
-                self._near = [*self._near, sighting][-_MAX_WAITING:]
+            if self.serving is not Serving.LOOKING:
+                return None
+            self._since = self._since if self._waiting or self._near else now
+            self._near = [*self._near, sighting][-_MAX_WAITING:]
         elif self._waits_already(sighting) or self._is_known(sighting):
             # Read anew by an engine that took over, or drawn again.
             return None
@@ -202,7 +204,7 @@ class Fusion:
             told, self._full = self._full, True
             return None if told else replace(_TOO_MANY, position=sighting.position, key=sighting.key)
         else:
-            self._since = self._since if self._waiting else now
+            self._since = self._since if self._waiting or self._near else now
             self._wait_for(sighting)
         self._active = now
         return None
@@ -216,9 +218,8 @@ class Fusion:
         return isinstance(sighting, Directive) and any(one.key == sighting.key for one in self._waiting)
 
     def _is_known(self, directive: Directive) -> bool:
-        """Say whether the file said this; while no file is read, one that is merely alike is another one."""
-        find = self._said.alike if self.serving is Serving.FILE else self._said.same
-        return find(directive.payload) is not None
+        """Say whether the file said this; while none is read, what an earlier one said proves nothing."""
+        return self.serving is Serving.FILE and self._said.alike(directive.payload) is not None
 
     def _is_news(self, directive: Directive) -> bool:
         if self._is_known(directive):

@@ -64,8 +64,11 @@ class Primary:
 
     @property
     def is_new(self) -> bool:
-        """Return whether the agent has come just now: what the pane shows may be from before it."""
-        return time.time() < self._changed_at + RECOGNISE_SECONDS
+        """Return whether the agent has come just now: what the pane shows may be from before it.
+
+        One that the user named was there all the time, whatever process it is.
+        """
+        return self._given is None and time.time() < self._changed_at + RECOGNISE_SECONDS
 
     def enter(self, name: str) -> None:
         """Note which of the agent's own conversations the lead is in; '' says nothing.

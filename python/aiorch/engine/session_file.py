@@ -45,7 +45,7 @@ class SessionFile:
 
     `doubted` is set for good when it may have been another's. `since` is the time (seconds since the epoch)
     before which nothing counts; `fresh` says that the file itself is younger. What it says while it is not
-    bound is kept `aside`.
+    bound is kept `aside`; `old` is what is still to be noted of what never runs.
     """
 
     found: Found
@@ -57,6 +57,7 @@ class SessionFile:
     since: float = 0.0
     begun: bool = False
     aside: list[Speech] = field(default_factory=list)
+    old: list[Speech] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -75,6 +76,7 @@ class SessionFile:
             "pid": self.agent.pid,
             "ticks": self.agent.ticks,
             "bound": self.bound,
+            "doubted": self.doubted,
         }
 
     def read(self) -> Iterator[Speech]:
@@ -84,9 +86,11 @@ class SessionFile:
         time; what is appended counts. A file that was made since then holds nothing older, whatever
         times its records tell; what a fork copied is always old.
         """
-        restarts, first = self.transcript.restarts, not self.begun
-        self.begun = True
-        for said in self.transcript.read():
+        restarts, first, before = self.transcript.restarts, not self.begun, self.transcript.cursor
+        texts = self.transcript.read()
+        # One that could not be read yet (a busy database) has not begun.
+        self.begun = self.begun or bool(texts) or self.transcript.cursor != before
+        for said in texts:
             again = self.transcript.restarts != restarts
             new = not (first or again) or (self.fresh and not again) or _is_since(said, self.since)
             found = sightings(said, self._source)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiorch import process
-from aiorch.capture.directive import Sighting
+from aiorch.capture.directive import Directive, Sighting
 from aiorch.capture.frames import BEFORE_START
 from aiorch.capture.fuse import Fusion, Outcome, Repeat, Serving
 from aiorch.capture.transcript.birth import birth
-from aiorch.capture.transcript.find import Found, find, places
+from aiorch.capture.transcript.find import Found
 from aiorch.capture.transcript.follow import FORMATS, open_transcript
+from aiorch.engine.search import Search, present_in
 from aiorch.engine.session_file import Agent, SessionFile, Speech, is_record, name_of
 from aiorch.journal import Journal
 
@@ -52,7 +51,7 @@ class Transcripts:
         self._journal = journal
         self._fusion = Fusion()
         self._agent: Agent | None = None
-        self._former: Agent | None = None
+        self._last: Agent | None = None
         self._files: dict[str, SessionFile] = {}
         self._kept: dict[str, dict[str, object]] = {}
         self._places: Mapping[Path, Path] = {}
@@ -61,7 +60,8 @@ class Transcripts:
         self._again: float | None = None
         self._given_up = False
         self._adopted = 0.0
-        self._troubled = self._unread = False
+        self._unread = False
+        self._search = Search()
 
     def adopt(self) -> None:
         """Note that the pane is adopted now: what stands in a file already never runs."""
@@ -71,13 +71,14 @@ class Transcripts:
     def restore(self) -> None:
         """Take up what the last engine of this run left; what cannot be read of it is as if it were not."""
         self._unread = True
-        adopted = self._journal.meta("adopted")
-        self._adopted = adopted if isinstance(adopted, float) else time.time()
+        self._adopted = time.time()
         try:
+            adopted = self._journal.meta("adopted")
+            self._adopted = adopted if isinstance(adopted, float) else self._adopted
             kept = self._journal.session_files()
             self._kept = {name: record for name, record in kept.items() if is_record(record)}
             former = self._journal.meta("agent")
-            self._former = Agent(*former) if isinstance(former, list) else None
+            self._last = Agent(*former) if isinstance(former, list) else None
             said = self._journal.said_payloads(_MAX_SAID)
             self._fusion.restore(self._journal.meta("fusion"), said, time.time())
         except (ValueError, TypeError, KeyError, RecursionError):
@@ -132,25 +133,30 @@ class Transcripts:
 
     def follow(self, agent: Agent | None) -> Iterator[Told]:
         """Follow another agent from now on; yield what the last one still said."""
-        before, self._former = self._agent or self._former, None
-        if agent == self._agent and before == agent:
+        unread, self._unread = self._unread, False
+        if agent == self._agent and not unread:
             return
         yield from self.read()
-        if self._unread:
-            self._unread = False
+        if unread:
             yield from self._read_kept()
-        self._keep()
-        if before is not None and before != agent:
+        if agent is not None and self._last not in (None, agent):
             self._fusion.leave()
+        self._last = agent or self._last
+        for one in self._files.values():
+            # Somebody else may go on with it before it is this agent's again.
+            one.bound = one.bound and one.agent == agent
+        self._keep()
         self._files.clear()
         self._agent, self._looked, self._given_up, self._again = agent, 0.0, False, None
-        self._journal.set_meta("agent", [agent.name, agent.pid, agent.ticks] if agent else None)
+        if agent is not None:
+            self._journal.set_meta("agent", [agent.name, agent.pid, agent.ticks])
         self._places, self._present = {}, set()
         if self._keeper is not None:
-            self._places = self._list_places(self._keeper)
+            self._places = self._search.places(self._keeper)
             self._present = self._first_present(self._keeper)
             yield from self._reopen(self._keeper)
         yield from self.look()
+        self._update()
 
     def look(self, *, haste: bool = False) -> Iterator[Told]:
         """Look for the agent's files, if that was not done just now; yield what new ones say."""
@@ -163,8 +169,8 @@ class Transcripts:
             self._again = self._again or self._looked + LOOK_SECONDS
             return
         self._looked, self._again = now, None
-        self._places = self._list_places(agent)
-        found = self._find(agent)
+        self._places = self._search.places(agent)
+        found = self._search.files(agent)
         for one in found:
             yield from self._consider(agent, one)
         yield from self._leave_others([one for one in found if self._is_sure(one)])
@@ -205,9 +211,10 @@ class Transcripts:
         yield from self.read()
         yield from self._bind_by_screen()
         outcomes = self._fusion.expire(time.time())
-        if outcomes:
+        if any(isinstance(one, Directive) for one in outcomes):
             self._given_up = self.serving is not Serving.FILE
             self._update()
+        if outcomes:
             yield Told(outcomes)
 
     def commit(self) -> None:
@@ -220,21 +227,26 @@ class Transcripts:
     def _consider(self, agent: Agent, found: Found) -> Iterator[Told]:
         """Follow a file that was found, and believe it when it is sure."""
         one = self._files.get(name_of(found))
+        new = one is None
         if one is None:
             one = self._open(agent, found)
-            yield from self._hear(one)
         one.doubted = one.doubted or (found.rival and not one.bound) or self._is_workers(found)
         if not one.bound and found.certain and (found.named or not one.doubted):
             one.found = found
             yield from self._bind(one)
+        if new:
+            yield from self._hear(one)
 
     def _is_sure(self, found: Found) -> bool:
         one = self._files.get(name_of(found))
         return found.certain and one is not None and one.bound
 
     def _leave_others(self, sure: list[Found]) -> Iterator[Told]:
-        """Listen no more to sessions that the agent has left: it may be another window's by now."""
-        names = {name_of(found) for found in sure}
+        """Listen no more to sessions that the agent has left: it may be another window's by now.
+
+        Only when the agent itself names the present one: a guess must not silence what is sure.
+        """
+        names = {name_of(found) for found in sure if any(each.named for each in sure)}
         for one in list(self._files.values()):
             if names and one.bound and one.name not in names:
                 yield from self._hear(one)
@@ -252,8 +264,10 @@ class Transcripts:
 
     def _read_kept(self) -> Iterator[Told]:
         """Read, after a restart, what those files got meanwhile that were the agent's: it may have ended."""
+        last = self._last
         for kept in list(self._kept.values()):
-            if kept.get("bound"):
+            same = last is not None and (kept.get("pid"), kept.get("ticks")) == (last.pid, last.ticks)
+            if kept.get("bound") and same:
                 one = self._take_up(kept)
                 yield from self._hear(one)
                 self._journal.keep_file(one.name, one.record)
@@ -287,6 +301,7 @@ class Transcripts:
             found, transcript, agent, begun=same,
             fresh=born is not None and born >= self._adopted and not known,
             since=max(self._adopted, (process.started(agent.pid) or 0.0) - _GRAIN),
+            doubted=same and kept.get("doubted") is True,
         )  # fmt: skip
         self._files[one.name] = one
         return one
@@ -294,18 +309,27 @@ class Transcripts:
     def _hear(self, one: SessionFile) -> Iterator[Told]:
         """Take what a file says that is new, or keep it aside while the file may be another's."""
         for speech in one.read():
-            if one.bound:
-                yield self._speak(one, speech)
-            else:
+            if not one.bound:
                 one.keep_aside(speech)
+            elif speech.old:
+                one.old.append(speech)
+            else:
+                yield from self._tell_old(one)
+                yield self._speak(one, speech)
+        if one.bound:
+            yield from self._tell_old(one)
+
+    def _tell_old(self, one: SessionFile) -> Iterator[Told]:
+        """Let what never runs be noted, all at once."""
+        old, one.old = [each for speech in one.old for each in speech.directives], []
+        if old:
+            self._fusion.remember(directive.payload for directive in old)
+            yield Told([Repeat(directive, BEFORE_START) for directive in old])
 
     def _speak(self, one: SessionFile, speech: Speech) -> Told:
         # The one that spoke last is the present one.
         if one.name in self._files:
             self._files[one.name] = self._files.pop(one.name)
-        if speech.old:
-            self._fusion.remember(directive.payload for directive in speech.directives)
-            return Told([Repeat(directive, BEFORE_START) for directive in speech.directives])
         return Told(self._fusion.exact(speech.sightings, time.time()), speech.said.conversation)
 
     def _bind(self, one: SessionFile) -> Iterator[Told]:
@@ -313,14 +337,19 @@ class Transcripts:
         self._update()
         aside, one.aside = one.aside, []
         for speech in aside:
-            yield self._speak(one, speech)
+            if speech.old:
+                one.old.append(speech)
+            else:
+                yield from self._tell_old(one)
+                yield self._speak(one, speech)
+        yield from self._tell_old(one)
 
     def _bind_by_screen(self) -> Iterator[Told]:
         """Take a file for the agent's when it alone says what the pane shows."""
         if self.serving is Serving.FILE:
             return
         matching = [one for one in self._files.values() if self._is_shown(one)]
-        if len(matching) == 1:
+        if len(matching) == 1 and not self._is_workers(matching[0].found):
             one = matching[0]
             one.found = replace(one.found, how="which alone says what the pane shows")
             yield from self._bind(one)
@@ -329,49 +358,15 @@ class Transcripts:
         new = [speech for speech in one.aside if not speech.old]
         return any(self._fusion.shows(each.payload) for speech in new for each in speech.directives)
 
-    def _find(self, agent: Agent) -> list[Found]:
-        directory = process.working_directory(agent.pid)
-        if directory is None:
-            return []
-        try:
-            return find(agent.name, agent.pid, directory, process.environment(agent.pid))
-        except (OSError, RuntimeError, ValueError):
-            self._note_trouble(agent)
-            return []
-
-    def _list_places(self, agent: Agent) -> Mapping[Path, Path]:
-        directory = process.working_directory(agent.pid)
-        if directory is None:
-            return {}
-        try:
-            return places(agent.name, agent.pid, directory, process.environment(agent.pid))
-        except (OSError, RuntimeError, ValueError):
-            self._note_trouble(agent)
-            return {}
-
-    def _note_trouble(self, agent: Agent) -> None:
-        if not self._troubled:
-            self._troubled = True
-            log.exception("looking for the session files of %s failed", agent.name)
-
     def _first_present(self, agent: Agent) -> set[Path]:
         """Return what was in the folders of sessions when the agent was seen first, by whatever engine."""
         noted, who = self._journal.meta("present"), [agent.name, agent.pid, agent.ticks]
         match noted:
             case [known, list(paths)] if known == who:
                 return {Path(str(path)) for path in paths}
-        present = self._list_present()
+        present = present_in(self._places)
         self._journal.set_meta("present", [who, [str(path) for path in present]])
         return present
-
-    def _list_present(self) -> set[Path]:
-        """Return what is in the folders of sessions already: a file that is replaced later is not new."""
-        present: set[Path] = set()
-        for folder, watched in self._places.items():
-            if folder == watched:
-                with suppress(OSError):
-                    present.update(Path(entry.path) for entry in os.scandir(folder))
-        return present - set(self._places)
 
     def _update(self) -> None:
         self._fusion.serving = self.serving
@@ -379,6 +374,8 @@ class Transcripts:
     def _keep(self) -> None:
         for one in self._files.values():
             # What waits aside is read again by the next engine.
-            if not one.aside and self._kept.get(one.name) != one.record:
-                self._kept[one.name] = one.record
-                self._journal.keep_file(one.name, one.record)
+            before = self._kept.get(one.name, {})
+            record = {**one.record, "cursor": before.get("cursor")} if one.aside else one.record
+            if before != record:
+                self._kept[one.name] = record
+                self._journal.keep_file(one.name, record)
