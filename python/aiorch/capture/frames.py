@@ -67,7 +67,7 @@ class ScreenReader:
         self._unsettled = False
         self._changed = False
         self._resized = False
-        self._torn = False
+        self._torn = self.will_resync = False
         self._next_row = 0
         self._past: tuple[int, list[Row], list[_Hit]] = (0, [], [])
 
@@ -343,7 +343,9 @@ class ScreenReader:
             if self._resized and not hit.explained:
                 continue
             good = isinstance(hit.verdict, Complete) and not hit.refusal
-            if good and (settled or framed or hit.closed or (steady and key in self._last)):
+            # A torn screen that will be corrected is looked at again then.
+            early = not (self._torn and self.will_resync) and (framed or (steady and key in self._last))
+            if good and (settled or hit.closed or early):
                 sightings.append(self._accept(hit, key))
             elif good:
                 current.add(key)

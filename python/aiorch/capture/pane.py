@@ -89,8 +89,9 @@ class PaneReader:
         """
         return self._screen.settle() if self._drawing else self._plain.settle()
 
-    def resize(self, cols: int, rows: int) -> None:
-        """Take the pane's new size."""
+    def resize(self, cols: int, rows: int, *, will_resync: bool = False) -> None:
+        """Take the pane's new size; `will_resync` promises a call of `resync` once the pane is quiet."""
+        self._screen.will_resync = will_resync
         self._screen.resize(cols, rows)
 
     def use_gutter(self, gutter: Gutter | None) -> None:
@@ -104,7 +105,9 @@ class PaneReader:
         is `#{alternate_on}`. Directives on the screen are never yielded; they are listed in `seeded`.
         """
         self.seeded.extend(self._screen.seed(text, cursor, alternate=alternate))
-        self._fresh = True
+        # Nobody prints lines on the alternate screen.
+        self._drawing = self._drawing or alternate
+        self._fresh = not self._drawing
 
     def resync(self, text: str, cursor: tuple[int, int] | None = None) -> None:
         """Correct a drawn screen by what `capture-pane -p` shows, without marking anything as seen.

@@ -167,7 +167,7 @@ class Primary:
             return False
         if (info.columns, info.rows) != self._size:
             self._size = (info.columns, info.rows)
-            self.reader.resize(*self._size)
+            self.reader.resize(*self._size, will_resync=True)
             self._resized = True
             self._note_size(self._cursor)
         return True
