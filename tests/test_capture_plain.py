@@ -23,7 +23,7 @@ from aiorch.capture.grammar import (
     judge,
     object_end,
 )
-from aiorch.capture.lines import find_in_text
+from aiorch.capture.lines import CUT_OFF, find_in_text
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.plain import MAX_LINE, PlainReader
 
@@ -266,6 +266,17 @@ def test_judge_never_fails_and_open_ends_are_not_called_broken_wrongly(tail: str
 def test_any_text_can_be_searched(text: str) -> None:
     list(find_in_text(text))
     list(find_in_text(MARKER + " {" + text))
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+def test_a_text_that_ends_within_an_object_is_cut_off(indent: int | None) -> None:
+    payload = json.dumps({"task": 'say "no" to it', "workers": [{"name": "a"}]}, indent=indent)
+    text = f"Go on:\n{MARKER} {payload}"
+    for end in range(text.index("{") + 1, len(text)):
+        (hit,) = find_in_text(text[:end])
+        assert hit.verdict == Broken(CUT_OFF), text[:end]
+    (whole,) = find_in_text(text)
+    assert isinstance(whole.verdict, Complete)
 
 
 def test_in_string_knows_escapes() -> None:

@@ -294,7 +294,11 @@ def test_an_emulators_panic_is_survived(monkeypatch: pytest.MonkeyPatch) -> None
     pane = reader()
     assert pane.feed(b"boom", "s:0") == []
     assert pane.losses == 1
-    assert len(payloads(pane.feed(f"● Go:\r\n\r\n  {GOOD}".encode(), "s:4") + pane.settle())) == 1
+    (torn,) = pane.feed(f"● Go:\r\n\r\n  {GOOD}".encode(), "s:4") + pane.settle()
+    assert isinstance(torn, Directive) and torn.altered
+    pane.resync("● Now:\n\n", (0, 2))
+    (whole,) = pane.feed(f"  {GOOD.replace('auth', 'tests')}".encode(), "s:90") + pane.settle()
+    assert isinstance(whole, Directive) and not whole.altered
 
 
 def test_a_narrow_pane_is_no_danger() -> None:

@@ -10,8 +10,30 @@ import time
 
 from aiorch.engine.primary import MIN_PIPE_SECONDS
 from conftest import LabMaker
+from support.actor import AGENT, CONFIG, Actor, directive, tasks
 from support.lab import STEP, Lab, alive, until
 
+# An emulator that fails at a certain sequence, which shows nothing.
+FAULTY_EMULATOR = r"""
+from aiorch.capture import screen
+
+class PanicException(BaseException):
+    pass
+
+class Faulty:
+    def __init__(self, *size):
+        self.real = screen_vt(*size)
+
+    def __getattr__(self, name):
+        return getattr(self.real, name)
+
+    def feed_str(self, text):
+        if "\x1b[1234z" in text:
+            raise PanicException("index out of bounds")
+        return self.real.feed_str(text)
+
+screen_vt, screen.Vt = screen.Vt, Faulty
+"""
 DEFAULT_STEP = 'default_type = "step"\n' + STEP
 
 
@@ -122,6 +144,21 @@ def test_killed_log_writer_is_replaced_and_told(lab: Lab) -> None:
     lab.wait_told("ERROR", "was interrupted")
     lab.say({"task": "true"})
     lab.wait_told("ASKING")
+
+
+def test_fault_of_the_emulator_is_told_and_the_screen_read_again(lab: Lab) -> None:
+    lab.use_plugin(FAULTY_EMULATOR)
+    actor = Actor(lab)
+    lab.put_program("robot", AGENT)
+    lab.start(CONFIG, "--agent", "claude")
+    lab.type("robot")
+    actor.draw(f"First:\n\n{directive('echo one')}")
+    until(lambda: tasks(lab) == ["echo one"], "the first directive runs")
+    actor.say.write_bytes(b"\x1b[1234z")
+    lab.wait_told("ERROR", "the screen of the primary was lost and is read anew from tmux: a directive that")
+    actor.say.write_bytes(f"\x1b[38;5;231m●\x1b[39m {directive('echo two')}\r\n".encode())
+    until(lambda: tasks(lab) == ["echo one", "echo two"], "the second directive runs, the first not again")
+    assert len([event for event in lab.events() if event.tag == "ERROR"]) == 1
 
 
 def test_flood_from_a_pane_is_cut_off_with_one_message(lab: Lab) -> None:

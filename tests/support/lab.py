@@ -51,6 +51,7 @@ class Lab:
     ) -> None:
         self.root, self.home, self.socket = root, root / "home", root / "tmux.sock"
         self.project = root / project
+        self.plugin = REPO
         self._size, self._primary, self._said = size, primary, 0
         for path in (self.home, self.project):
             path.mkdir(parents=True)
@@ -87,7 +88,7 @@ class Lab:
     def aiorch(
         self, *argv: str, check: bool = True, env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-E", "-s", str(REPO / "python"), "--socket", str(self.socket)]
+        command = [sys.executable, "-E", "-s", str(self.plugin / "python"), "--socket", str(self.socket)]
         command += [] if argv[0] == "up" else ["--session", "m"]
         done = subprocess.run(
             [*command, *argv], env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL, capture_output=True,
@@ -197,6 +198,14 @@ class Lab:
         path.write_text(text)
         path.chmod(0o755)
         return path
+
+    def use_plugin(self, before: str) -> None:
+        """Run from a copy of the plugin from now on, whose every process executes `before` first."""
+        self.plugin = self.root / "plugin"
+        for name in ("python/aiorch", "scripts"):
+            shutil.copytree(REPO / name, self.plugin / name, ignore=shutil.ignore_patterns("__pycache__"))
+        main = (REPO / "python/__main__.py").read_text()
+        (self.plugin / "python/__main__.py").write_text(f"{before}\n{main}")
 
     def _newest(self) -> Path:
         return max((self.home / ".local/state/aiorch/runs").iterdir())

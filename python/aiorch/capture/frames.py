@@ -38,8 +38,6 @@ _FEW_ROWS = 500
 _FRAME = re.compile(
     rb"\x1b(?:\[(?:\?(?:1049|1047|47|2026|25)[hl]|H|[0-3]?J)|c)|(?<!\x1b\[1A)\x1b\[2K\x1b\[1A"
 )
-
-
 _Hit = tuple[Found, str | None]
 
 
@@ -282,8 +280,11 @@ class ScreenReader:
         return True
 
     def _draw(self, data: bytes) -> None:
+        losses = self._screen.losses
         if data and self._screen.feed(data):
             self._unsettled = self._changed = True
+            # What told whose words these are may have been lost.
+            self._torn = self._torn or self._screen.losses > losses
 
     def _find(self) -> list[_Hit]:
         """Return the markers of the rows that are new since the last scan, or still visible."""
@@ -382,9 +383,8 @@ class ScreenReader:
                 continue
             self._seen.add(key)
             if isinstance(hit.verdict, Complete) and not hit.refusal:
-                known.append(
-                    Rejected(BEFORE_START, Source.SCREEN, self._position, hit.text, key, is_error=False)
-                )
+                at = self._position
+                known.append(Rejected(BEFORE_START, Source.SCREEN, at, hit.text, key, is_error=False))
         self._last = set()
         return known
 

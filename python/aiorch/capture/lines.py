@@ -51,12 +51,12 @@ class _Open:
     size: int = 0
     check_at: int = 4096
 
-    def add(self, line: str) -> Verdict:
+    def add(self, line: str, *, ended: bool) -> Verdict:
         self.lines.append(line)
         self.depth += _depth(line)
         self.size += len(line) + 1
         # A whole parse at each line would be quadratic: the depth says when it can end.
-        if in_string(line):
+        if ended and in_string(line):
             # A line feed inside a string: the parser says where.
             return self.verdict("\0")
         if self.depth > 0 and self.size < self.check_at:
@@ -95,19 +95,19 @@ class LineScanner:
         """Return where the unfinished directive began, or None."""
         return self._open.where if self._open else None
 
-    def push(self, text: str, locate: Locate) -> list[Hit]:
-        """Take one complete line."""
+    def push(self, text: str, locate: Locate, *, ended: bool = True) -> list[Hit]:
+        """Take one line; the last one of a text need not have an end."""
         hits: list[Hit] = []
         if self._open is not None:
             if own_line(text) < 0:
-                return self._extend(self._open, text)
+                return self._extend(self._open, text, ended)
             hits.extend(self.finish())
         self._note_fence(text)
         found, start = _scan_line(text, locate, bool(self._fence))
         hits.extend(found)
         if start >= 0:
             self._open = _Open(locate(start), bool(self._fence))
-            hits.extend(self._extend(self._open, text[start:]))
+            hits.extend(self._extend(self._open, text[start:], ended))
         return hits
 
     def peek(self, text: str, locate: Locate) -> list[Hit]:
@@ -137,8 +137,8 @@ class LineScanner:
         elif match[1].startswith(self._fence):
             self._fence = ""
 
-    def _extend(self, pending: _Open, text: str) -> list[Hit]:
-        verdict = pending.add(text)
+    def _extend(self, pending: _Open, text: str, ended: bool) -> list[Hit]:
+        verdict = pending.add(text, ended=ended)
         if isinstance(verdict, Partial):
             if pending.depth <= 0 and pending.bare:
                 self._open = None
@@ -213,8 +213,9 @@ class _Here:
 def find_in_text(text: str) -> Iterator[Hit]:
     """Yield the directives of a whole text; `where` is the number of the line, from 1."""
     scanner = LineScanner()
-    for number, line in enumerate(text.split("\n"), 1):
-        yield from scanner.push(line.rstrip("\r"), _Here(str(number)))
+    lines = text.split("\n")
+    for number, line in enumerate(lines, 1):
+        yield from scanner.push(line.rstrip("\r"), _Here(str(number)), ended=number < len(lines))
     yield from scanner.finish()
 
 

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiorch.capture.directive import Sighting, Source
-from aiorch.capture.transcript.claude import Claude
-from aiorch.capture.transcript.codex import Codex
-from aiorch.capture.transcript.copilot import Copilot
-from aiorch.capture.transcript.follow import guess_format, open_transcript
-from aiorch.capture.transcript.gemini import Gemini
+from aiorch.capture.transcript.follow import RECORDS, guess_format, open_transcript
 from aiorch.capture.transcript.line_file import LineFile
-from aiorch.capture.transcript.qwen import Qwen
-from aiorch.capture.transcript.records import Format, parse
+from aiorch.capture.transcript.records import parse
 from aiorch.capture.transcript.said import Said, sightings
 from aiorch.errors import ReplayError, TranscriptError
-
-_RECORDS: dict[str, Callable[[], Format]] = {
-    "claude": Claude,
-    "codex": Codex,
-    "gemini": Gemini,
-    "qwen": Qwen,
-    "copilot": Copilot,
-}
 
 
 def read_sessions(files: Sequence[Path], agent: str | None) -> list[Sighting] | None:
@@ -66,8 +53,8 @@ def _says_anything(format: str, path: Path) -> bool:
     lines = LineFile(path)
     if format == "aider":
         return any(line.data.strip() and line.data[:1] not in b"#>" for line in lines.read())
-    if format not in _RECORDS:
+    if format not in RECORDS:
         return False
-    form = _RECORDS[format]()
+    form = RECORDS[format]()
     records = (parse(line.data) for line in lines.read())
     return any(said.text.strip() for record in records if record for said in form.take(record, ""))

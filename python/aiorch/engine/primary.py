@@ -50,7 +50,7 @@ class Primary:
         self._told: dict[str, str] = {}
         self._armed_at = 0.0
         self._pipe_note = logs.parent / "pipe.pid"
-        self._resized = False
+        self._torn = False
         self._pid = 0
         self.reader: PaneReader
         self._tail: SegmentTail
@@ -153,7 +153,10 @@ class Primary:
         """Yield what is new in the log, chunk by chunk, with the cursor after each chunk."""
         for cursor, data in self._tail.read():
             start = f"{cursor.segment}:{cursor.offset - len(data)}"
-            yield cursor, self.reader.feed(data, start)
+            losses = self.reader.losses
+            sightings = self.reader.feed(data, start)
+            self._torn = self._torn or self.reader.losses > losses
+            yield cursor, sightings
 
     def commit(self, cursor: Cursor) -> None:
         """Record that everything up to `cursor` was taken; for the transaction of what was found there."""
@@ -168,23 +171,23 @@ class Primary:
         if (info.columns, info.rows) != self._size:
             self._size = (info.columns, info.rows)
             self.reader.resize(*self._size, will_resync=True)
-            self._resized = True
+            self._torn = True
             self._note_size(self._cursor)
         return True
 
     @property
     def wants_settle(self) -> bool:
         """Return whether something is to be done once the pane is silent."""
-        return self._resized or self.reader.wants_settle
+        return self._torn or self.reader.wants_settle
 
     def settle(self) -> list[Sighting]:
         """Return what counts now that the pane is silent.
 
-        After a resize the emulated screen is corrected by tmux's own: the log does not say between which
-        bytes the size changed.
+        After a resize the emulated screen is corrected by tmux's own, since the log does not say between
+        which bytes the size changed; so is one that was lost to a fault of the emulator.
         """
-        if self._resized:
-            self._resized = False
+        if self._torn:
+            self._torn = False
             picture = self.session.picture(self.pane)
             self.reader.resync(picture.text, picture.cursor)
         return self.reader.settle()
@@ -294,7 +297,7 @@ class Primary:
         if time.monotonic() - self._armed_at < MIN_PIPE_SECONDS:
             return False
         self._arm()
-        self._resized = True
+        self._torn = True
         return True
 
     def _wait_for_silence(self) -> None:

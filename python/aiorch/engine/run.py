@@ -64,6 +64,7 @@ class Run:
         self._shown = ""
         self._pipe_pid: int | None = None
         self._source = ""
+        self._losses = 0
         self.watch: Callable[[Sequence[Path], Sequence[Path]], bool] = lambda _folders, _names: False
         self.journal = Journal(self.paths.journal)
         self.session = Session(control, settings.session)
@@ -189,6 +190,7 @@ class Run:
         """Take what counts only once the pane is silent."""
         with self.journal.transaction():
             self._see(self.primary.settle())
+            self._note_losses()
 
     def show(self) -> None:
         """Bring the status text up to date, and log the number of workers when it changed."""
@@ -290,6 +292,15 @@ class Run:
             self.journal.set_meta("source", words)
             if self.transcripts.worth_telling:
                 self.journal.add_event(Tag.LISTENING, f"directives are read from {words}")
+
+    def _note_losses(self) -> None:
+        """Tell that the emulator failed: the first time, and each time that it was twice as often."""
+        losses = self.primary.reader.losses
+        if losses >= 2 * self._losses and losses > 0:
+            self._losses = losses
+            times = f" ({losses} times by now)" * (losses > 1)
+            text = f"the screen of the primary was lost and is read anew from tmux{times}: a directive"
+            self.journal.add_event(Tag.ERROR, f"{text} that was being printed may be missing")
 
     def _take(self, outcomes: Sequence[Outcome]) -> None:
         untold = sum(isinstance(each, Repeat) for each in outcomes) - MAX_TOLD

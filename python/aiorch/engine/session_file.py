@@ -45,7 +45,7 @@ class SessionFile:
 
     `doubted` is set for good when it may have been another's. `since` is the time (seconds since the epoch)
     before which nothing counts; `fresh` says that the file itself is younger. What it says while it is not
-    bound is kept `aside`; `old` is what is still to be noted of what never runs.
+    bound is kept `aside`.
     """
 
     found: Found
@@ -57,7 +57,6 @@ class SessionFile:
     since: float = 0.0
     begun: bool = False
     aside: list[Speech] = field(default_factory=list)
-    old: list[Speech] = field(default_factory=list)
 
     @property
     def name(self) -> str:

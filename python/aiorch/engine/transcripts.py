@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from aiorch import process
@@ -308,41 +309,36 @@ class Transcripts:
 
     def _hear(self, one: SessionFile) -> Iterator[Told]:
         """Take what a file says that is new, or keep it aside while the file may be another's."""
-        for speech in one.read():
-            if not one.bound:
-                one.keep_aside(speech)
-            elif speech.old:
-                one.old.append(speech)
-            else:
-                yield from self._tell_old(one)
-                yield self._speak(one, speech)
+        speeches = one.read()
         if one.bound:
-            yield from self._tell_old(one)
+            yield from self._tell(one, speeches)
+        else:
+            for speech in speeches:
+                one.keep_aside(speech)
 
-    def _tell_old(self, one: SessionFile) -> Iterator[Told]:
-        """Let what never runs be noted, all at once."""
-        old, one.old = [each for speech in one.old for each in speech.directives], []
-        if old:
-            self._fusion.remember(directive.payload for directive in old)
-            yield Told([Repeat(directive, BEFORE_START) for directive in old])
+    def _bind(self, one: SessionFile) -> Iterator[Told]:
+        """Believe a file from now on, and take what it said until now."""
+        one.bound = True
+        self._update()
+        aside, one.aside = one.aside, []
+        yield from self._tell(one, aside)
+
+    def _tell(self, one: SessionFile, speeches: Iterable[Speech]) -> Iterator[Told]:
+        """Let be taken what counts, and be noted, all at once, what is too old to run."""
+        for old, group in groupby(speeches, key=lambda speech: speech.old):
+            if old:
+                before = [each for speech in group for each in speech.directives]
+                self._fusion.remember(directive.payload for directive in before)
+                yield Told([Repeat(directive, BEFORE_START) for directive in before])
+            else:
+                for speech in group:
+                    yield self._speak(one, speech)
 
     def _speak(self, one: SessionFile, speech: Speech) -> Told:
         # The one that spoke last is the present one.
         if one.name in self._files:
             self._files[one.name] = self._files.pop(one.name)
         return Told(self._fusion.exact(speech.sightings, time.time()), speech.said.conversation)
-
-    def _bind(self, one: SessionFile) -> Iterator[Told]:
-        one.bound = True
-        self._update()
-        aside, one.aside = one.aside, []
-        for speech in aside:
-            if speech.old:
-                one.old.append(speech)
-            else:
-                yield from self._tell_old(one)
-                yield self._speak(one, speech)
-        yield from self._tell_old(one)
 
     def _bind_by_screen(self) -> Iterator[Told]:
         """Take a file for the agent's when it alone says what the pane shows."""

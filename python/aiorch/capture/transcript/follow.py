@@ -17,15 +17,17 @@ from aiorch.capture.transcript.records import Format, Record, RecordFile, parse
 from aiorch.capture.transcript.said import Said
 from aiorch.errors import TranscriptError
 
-FORMATS: tuple[str, ...] = ("claude", "codex", "gemini", "opencode", "qwen", "copilot", "aider")
-
-_RECORDS: dict[str, Callable[[], Format]] = {
+RECORDS: dict[str, Callable[[], Format]] = {
     "claude": Claude,
     "codex": Codex,
     "gemini": Gemini,
     "qwen": Qwen,
     "copilot": Copilot,
 }
+"""The formats that hold one JSON record a line."""
+
+FORMATS: tuple[str, ...] = (*RECORDS, "opencode", "aider")
+
 _HEAD = 1 << 20
 _LINES = 50
 
@@ -69,9 +71,9 @@ def open_transcript(format: str, path: Path, cursor: object = None, *, session: 
         return AiderFile(path, cursor)
     if format == "opencode":
         return OpenCodeDatabase(path, cursor, session)
-    if format not in _RECORDS:
+    if format not in RECORDS:
         raise TranscriptError(f"no reader for session files of {format}; known: {', '.join(FORMATS)}")
-    return RecordFile(path, _RECORDS[format](), cursor)
+    return RecordFile(path, RECORDS[format](), cursor)
 
 
 def guess_format(path: Path, agent: str | None = None) -> str:
