@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from support.actor import AGENT, CONFIG, Actor, directive, pids, taken, tasks
+from support.actor import AGENT, CONFIG, Actor, asking, directive, pids, taken, tasks
 from support.lab import Lab, alive, until
 
 
@@ -45,7 +45,7 @@ def test_an_old_conversation_that_is_resumed_runs_only_what_is_new(lab: Lab) -> 
     actor.both(directive("echo new"))
     until(lambda: "echo new" in tasks(lab), "the new one")
     assert tasks(lab) == ["echo new"]
-    assert not tasks(lab, "asking")
+    assert not asking(lab)
 
 
 def test_copied_history_of_a_fork_does_not_run_again(lab: Lab) -> None:
@@ -146,7 +146,7 @@ def test_tool_output_in_the_pane_of_an_agent_does_not_count(lab: Lab) -> None:
     actor.draw(f"Read(plan.md)\n  ⎿  {directive('touch evil')}")
     actor.both(directive("echo good"))
     until(lambda: tasks(lab) == ["echo good"], "the good one")
-    assert not tasks(lab, "asking")
+    assert not asking(lab)
 
 
 def test_another_agent_in_the_same_directory_is_not_taken_for_ours(lab: Lab) -> None:
@@ -162,7 +162,7 @@ def test_another_agent_in_the_same_directory_is_not_taken_for_ours(lab: Lab) -> 
     ours.both(directive("echo ours too"))
     until(lambda: "echo ours too" in tasks(lab), "ours runs")
     assert tasks(lab) == ["echo ours", "echo ours too"]
-    assert not tasks(lab, "asking")
+    assert not asking(lab)
 
 
 def test_agents_come_and_go_in_the_pane_of_a_shell(tmp_path: Path) -> None:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from support.actor import AGENT, CONFIG, Actor, directive, pids, taken, tasks
+from support.actor import AGENT, CONFIG, Actor, asking, directive, pids, taken, tasks
 from support.lab import Lab, alive, until
 
 YESTERDAY = timedelta(days=1)
+# As a worker it is given its task and works on it.
+WORKER_TOO = AGENT.replace("\n", '\n[ "$1" = -p ] && exec sleep 60\n', 1)
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def test_after_a_restart_the_screen_is_read_with_the_file_at_hand(lab: Lab) -> N
     restarted(lab, lab.kill_engine())
     lab.wait_told("LISTENING", "again, after the engine was restarted")
     say_and_wait(lab, actor, "echo use __init__ now", "echo more")
-    assert not tasks(lab, "asking")
+    assert not asking(lab)
 
 
 def test_what_waits_for_the_file_survives_a_kill_once(lab: Lab) -> None:
@@ -199,3 +201,17 @@ def _wait_look(lab: Lab) -> None:
     """Wait until the engine has read all that the pane printed, and has looked for files after it."""
     end = datetime.now(UTC) + timedelta(seconds=1.5)
     until(lambda: datetime.now(UTC) > end and bool(taken(lab)), "the engine has looked again")
+
+
+def test_a_session_begun_while_an_own_worker_runs_is_not_taken_for_the_leads(lab: Lab) -> None:
+    lab.put_program("claude", WORKER_TOO)
+    lead, worker = Actor(lab), Actor(lab, "%worker")
+    lab.start(CONFIG)
+    lab.delegate({"name": "helper", "type": "claude", "task": "Build a REST API with auth"})
+    lab.wait_state(helper="working")
+    worker.write(directive("touch the-workers-own"))
+    lead.draw(directive("echo seen"))
+    until(lambda: tasks(lab, "done") == ["echo seen"], "what the lead shows runs")
+    assert not asking(lab)
+    assert "touch the-workers-own" not in tasks(lab)
+    assert [row.source for row in taken(lab) if row.payload.get("task") == "echo seen"] == ["screen"]

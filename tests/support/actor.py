@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aiorch.journal import DirectiveRow
-from support.lab import STEP, Lab
+from support.lab import STEP, Lab, until
 
 CONFIG = f'default_type = "step"\nmax_workers = 16\n{STEP}'
 # Prints what it is told, as an agent that draws; started again it is another process.
@@ -72,6 +72,19 @@ def taken(lab: Lab) -> list[DirectiveRow]:
 def tasks(lab: Lab, *states: str) -> list[object]:
     wanted = states or ("running", "done")
     return [row.payload.get("task") for row in taken(lab) if row.state in wanted]
+
+
+def asking(lab: Lab) -> list[object]:
+    """Return what asks, once nothing that the screen showed waits for its session file any more."""
+    until(lambda: not _waiting(lab), "all is decided")
+    return tasks(lab, "asking")
+
+
+def _waiting(lab: Lab) -> object:
+    journal = lab.journal()
+    state = journal.meta("fusion")
+    journal.close()
+    return state["waiting"] if isinstance(state, dict) else None
 
 
 def pids(lab: Lab) -> list[int]:
