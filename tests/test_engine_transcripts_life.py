@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import pytest
 
 from support.actor import AGENT, CONFIG, Actor, asking, directive, pids, taken, tasks
 from support.lab import Lab, alive, until
+from support.sessions import first, stamp
 
 
 @pytest.fixture
@@ -185,6 +187,28 @@ def test_agents_come_and_go_in_the_pane_of_a_shell(tmp_path: Path) -> None:
         until(lambda: tasks(lab, "asking") == ["echo shell"], "the shell asks")
 
 
+def test_two_kinds_of_agents_in_a_row_each_have_their_own_files(tmp_path: Path) -> None:
+    with Lab(tmp_path / "lab") as lab:
+        actor = Actor(lab)
+        programs = [str(lab.put_program(name, AGENT)) for name in ("claude", "codex")]
+        lab.start(CONFIG)
+        lab.type(programs[0])
+        _wait_pids(lab, 1)
+        actor.both(directive("echo claude", id=1))
+        _wait_last(lab, "echo claude")
+        os.kill(pids(lab)[-1], signal.SIGKILL)
+        lab.type(programs[1])
+        _wait_pids(lab, 2)
+        lab.wait_told("LISTENING", "Codex")
+        # Another window goes on with the conversation that was left.
+        actor.write(directive("touch not-this-panes"))
+        _write_codex(lab, directive("echo codex", id=1))
+        actor.draw(directive("echo codex", id=1))
+        _wait_last(lab, "echo codex")
+        assert tasks(lab) == ["echo claude", "echo codex"]
+        assert {row.source for row in taken(lab) if row.state != "ignored"} == {"transcript"}
+
+
 def test_an_agent_on_another_machine_is_read_from_its_screen(tmp_path: Path) -> None:
     # Stands for `ssh host claude`: no process here is the agent, only the user says so.
     lab = Lab(tmp_path / "lab")
@@ -248,3 +272,14 @@ def _wait_pids(lab: Lab, count: int) -> None:
 
 def _wait_last(lab: Lab, task: str) -> None:
     until(lambda: tasks(lab)[-1:] == [task], f"{task} runs")
+
+
+def _write_codex(lab: Lab, text: str) -> None:
+    session = str(uuid.uuid4())
+    path = lab.home / f".codex/sessions/2026/11/22/rollout-2026-11-22T10-11-12-{session}.jsonl"
+    path.parent.mkdir(parents=True)
+    content = [{"type": "output_text", "text": text}]
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
+    answer = {"timestamp": stamp(), "type": "response_item", "payload": item}
+    records = (first("codex", session, str(lab.project)), answer)
+    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))
