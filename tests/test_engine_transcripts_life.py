@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -12,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from support.actor import AGENT, CONFIG, Actor, asking, directive, pids, taken, tasks
+from support.actor import AGENT, CONFIG, Actor, asking, directive, pids, taken, tasks, write_codex
 from support.lab import Lab, alive, until
-from support.sessions import first, stamp
 
 
 @pytest.fixture
@@ -202,7 +200,7 @@ def test_two_kinds_of_agents_in_a_row_each_have_their_own_files(tmp_path: Path) 
         lab.wait_told("LISTENING", "Codex")
         # Another window goes on with the conversation that was left.
         actor.write(directive("touch not-this-panes"))
-        _write_codex(lab, directive("echo codex", id=1))
+        write_codex(lab, directive("echo codex", id=1))
         actor.draw(directive("echo codex", id=1))
         _wait_last(lab, "echo codex")
         assert tasks(lab) == ["echo claude", "echo codex"]
@@ -272,14 +270,3 @@ def _wait_pids(lab: Lab, count: int) -> None:
 
 def _wait_last(lab: Lab, task: str) -> None:
     until(lambda: tasks(lab)[-1:] == [task], f"{task} runs")
-
-
-def _write_codex(lab: Lab, text: str) -> None:
-    session = str(uuid.uuid4())
-    path = lab.home / f".codex/sessions/2026/11/22/rollout-2026-11-22T10-11-12-{session}.jsonl"
-    path.parent.mkdir(parents=True)
-    content = [{"type": "output_text", "text": text}]
-    item = {"type": "message", "id": "msg_1", "role": "assistant", "content": content}
-    answer = {"timestamp": stamp(), "type": "response_item", "payload": item}
-    records = (first("codex", session, str(lab.project)), answer)
-    path.write_text("".join(f"{json.dumps(record)}\n" for record in records))

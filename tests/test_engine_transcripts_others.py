@@ -13,7 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from support.actor import AGENT, CONFIG, Actor, asking, directive, pids, taken, tasks
+from support.actor import (
+    AGENT,
+    CONFIG,
+    Actor,
+    asking,
+    directive,
+    other_window,
+    pids,
+    restarted,
+    say_and_wait,
+    taken,
+    tasks,
+    wait_look,
+)
 from support.lab import Lab, alive, until
 
 YESTERDAY = timedelta(days=1)
@@ -29,32 +42,11 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
-def other_window(lab: Lab, *words: str) -> Actor:
-    """Start another agent of the kind in another session of tmux."""
-    other = Actor(lab, "%other")
-    program = ["env", "TMUX_PANE=%other", str(lab.root / "bin" / "claude"), *words]
-    before = len(pids(lab))
-    lab.tmux("new-session", "-d", "-s", "other", "-c", str(lab.project), "--", *program)
-    until(lambda: len(pids(lab)) > before, "another agent runs")
-    return other
-
-
 def register(lab: Lab, pid: int, session: str) -> None:
     folder = lab.home / ".claude" / "sessions"
     folder.mkdir(parents=True, exist_ok=True)
     record = {"pid": pid, "sessionId": session, "cwd": str(lab.project)}
     (folder / f"{pid}.json").write_text(json.dumps(record))
-
-
-def restarted(lab: Lab, killed: int) -> None:
-    until(lambda: lab.engine_pids() not in ([], [killed]), "another engine")
-
-
-def say_and_wait(lab: Lab, actor: Actor, *expected: str) -> None:
-    """Let the lead delegate the last of the expected tasks: what came before it is decided by then."""
-    actor.both(directive(expected[-1]))
-    until(lambda: expected[-1] in tasks(lab), f"{expected[-1]} runs")
-    assert tasks(lab) == list(expected)
 
 
 def test_after_a_restart_the_screen_is_read_with_the_file_at_hand(lab: Lab) -> None:
@@ -75,7 +67,7 @@ def test_what_waits_for_the_file_survives_a_kill_once(lab: Lab) -> None:
     actor.both(directive("echo first"))
     until(lambda: tasks(lab) == ["echo first"], "the first")
     actor.draw(directive("echo second"))
-    until(lambda: "echo second" in _state(lab), "it waits")
+    until(lambda: "echo second" in actor.state(), "it waits")
     restarted(lab, lab.kill_engine())
     lab.wait_told("LISTENING", "again, after the engine was restarted")
     actor.write(directive("echo second"))
@@ -93,12 +85,12 @@ def test_a_session_that_another_window_began_is_not_the_leads_when_it_ends(lab: 
     other = other_window(lab)
     other.write("I begin.")
     lead.both("Something that makes the engine look, with both there.")
-    _wait_look(lab)
+    wait_look()
     other.write(directive("touch others"))
     os.kill(pids(lab)[-1], signal.SIGKILL)
     until(lambda: not alive(pids(lab)[-1]), "the other one is gone")
     lead.both("Something that makes the engine look, alone again.")
-    _wait_look(lab)
+    wait_look()
     say_and_wait(lab, lead, "echo lead", "echo more")
 
 
@@ -188,19 +180,6 @@ def test_state_that_cannot_be_read_costs_no_more_than_itself(lab: Lab) -> None:
     actor.both(directive("echo two"))
     until(lambda: "echo two" in tasks(lab), "the next one runs")
     assert tasks(lab).count("echo one") == 1
-
-
-def _state(lab: Lab) -> str:
-    journal = lab.journal()
-    text = json.dumps(journal.meta("fusion"))
-    journal.close()
-    return text
-
-
-def _wait_look(lab: Lab) -> None:
-    """Wait until the engine has read all that the pane printed, and has looked for files after it."""
-    end = datetime.now(UTC) + timedelta(seconds=1.5)
-    until(lambda: datetime.now(UTC) > end and bool(taken(lab)), "the engine has looked again")
 
 
 def test_a_session_begun_while_an_own_worker_runs_is_not_taken_for_the_leads(lab: Lab) -> None:
