@@ -49,6 +49,7 @@ class Crew:
         self._session, self._journal, self._launcher = session, journal, launcher
         self._primary, self._columns, self._config = primary, columns, config
         self._profiles, self._exits = profiles, exits
+        self._told: list[int] = []
         self._kill_at: dict[int, float] = {}
 
     def add(self, directive: int, workers: Sequence[WorkerSpec]) -> list[str]:
@@ -64,7 +65,8 @@ class Crew:
         return [names[spec.name] for spec in workers]
 
     def schedule(self) -> None:
-        """Start every worker that may start now, up to the cap."""
+        """Let those end that were told to, and start every worker that may start now, up to the cap."""
+        self._send_term()
         rows = self._journal.unfinished()
         if not rows:
             return
@@ -174,9 +176,15 @@ class Crew:
         return row.started + self._config.time_limit if limited and row.started else None
 
     def _stop_one(self, row: WorkerRow, reason: str) -> None:
+        """Write down that a worker is to end; the signal follows once that is in the journal for good."""
         self._journal.set_worker(row.number, reason=reason)
-        self._launcher.cancel(row.pid)
-        self._kill_at[row.pid] = time.time() + KILL_SECONDS
+        self._told.append(row.pid)
+
+    def _send_term(self) -> None:
+        told, self._told = self._told, []
+        for pid in told:
+            self._launcher.cancel(pid)
+            self._kill_at[pid] = time.time() + KILL_SECONDS
 
     def _reconcile(self, row: WorkerRow) -> None:
         info = self._session.find_started(row.action)
@@ -194,8 +202,8 @@ class Crew:
             self._label([(row, place)])
         if process.is_alive(pid):
             if row.reason:
-                # Told to end before the engine was lost: not to be forgotten.
-                self._kill_at[pid] = time.time() + KILL_SECONDS
+                # Told to end before the engine was lost, which may not have come to the signal.
+                self._told.append(pid)
             self._exits.add(pid)
         else:
             self._settle(self._journal.worker(row.number), self._launcher.poll(row.action))
@@ -287,8 +295,10 @@ class Crew:
         elif status == 0:
             self._finish(row)
         elif row.attempt <= self._config.retries:
-            self._note_failure(row, status, reason)
-            self._queue_again(self._journal.worker(row.number), time.time() + self._config.retry_delay)
+            with self._journal.transaction():
+                self._note_failure(row, status, reason)
+                self._queue_again(self._journal.worker(row.number), time.time() + self._config.retry_delay)
+            self._columns.show_state(row, "failed")
         else:
             self._end(row, WorkerState.FAILED, status, reason)
 
@@ -321,7 +331,6 @@ class Crew:
         self._journal.add_event(Tag.FAILED, f"{row.name}: {reason}")
         again = f"{row.name}: attempt {row.attempt + 1} of {self._config.retries + 1}"
         self._journal.add_event(Tag.RETRYING, f"{again} in {self._config.retry_delay:g} s")
-        self._columns.show_state(row, "failed")
 
     def _queue_again(self, row: WorkerRow, not_before: float) -> None:
         self._journal.set_worker(

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 MAX_REQUEST = 4 * 1024 * 1024
 MAX_DEPTH = 64
+# What these do is in the journal alone; the others may be done twice.
+_JOURNALED = frozenset({"run", "approve", "decline", "retry", "kill"})
 Answers = list[Answer]
 
 log = logging.getLogger(__name__)
@@ -52,17 +55,20 @@ class Requests:
         }
 
     def read(self) -> None:
-        """Carry out all requests that are there, oldest first; one that is broken is answered too."""
+        """Carry out all requests that are there, oldest first; one that is broken is answered too.
+
+        What changes the journal does so once: the answer is kept there until the request is gone.
+        """
         self._children = [child for child in self._children if child.poll() is None]
         for path in self._waiting():
-            reply = self._answer(path)
-            # Answered first, then forgotten: a request is carried out twice rather than lost, and its id
-            # (the file's name) keeps a directive from running twice.
+            name = os.fsencode(path.name).decode("utf-8", "replace")
+            reply = self._run.journal.answer(name) or self._answer(path, name)
             try:
                 _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
             except OSError:
                 log.exception("no answer to request %s", printable(path.name))
             self._forget(path)
+            self._run.journal.forget_answer(name)
 
     def _waiting(self) -> list[Path]:
         inbox, found = self._run.paths.inbox, []
@@ -77,12 +83,12 @@ class Requests:
             log.exception("the inbox cannot be read")
         return [inbox / name for _, name in sorted(found)]
 
-    def _answer(self, path: Path) -> dict[str, object]:
+    def _answer(self, path: Path, name: str) -> dict[str, object]:
         if self._run.over:
             # A worker started now would belong to nobody.
             return {"ok": False, "error": "the run was stopped"}
         try:
-            answers = self._carry_out(path)
+            return self._carry_out(path, name)
         except AiorchError as error:
             self._run.journal.add_event(Tag.ERROR, shown(str(error)))
             return {"ok": False, "error": printable(str(error))}
@@ -93,7 +99,6 @@ class Requests:
             text = f"a request failed: {type(error).__name__}: {error}"
             self._run.journal.add_event(Tag.ERROR, f"{shown(text)} (see engine.log)")
             return {"ok": False, "error": printable(text)}
-        return {"ok": True, "answers": [_record(answer) for answer in answers]}
 
     def _forget(self, path: Path, *, keep: bool = False) -> None:
         """Take a request out of the inbox; to be looked at later it is kept in `inbox/.bad`."""
@@ -117,7 +122,7 @@ class Requests:
             log.exception("request %s is ignored from now on", printable(path.name))
             self._stuck.add(path.name)
 
-    def _carry_out(self, path: Path) -> Answers:
+    def _carry_out(self, path: Path, name: str) -> dict[str, object]:
         body = _load(path)
         verb = self._verbs.get(str(body.get("verb")))
         if verb is None:
@@ -125,7 +130,12 @@ class Requests:
         # A worker's own directive is judged and written down like any other.
         if verb != self._orchestrate and self._from_worker(body):
             raise DirectiveError(f"not allowed: it came from a worker, and workers may not {body['verb']}")
-        return verb(body, path.stem)
+        if body["verb"] not in _JOURNALED:
+            return _reply(verb(body, path.stem))
+        with self._run.journal.transaction():
+            reply = _reply(verb(body, path.stem))
+            self._run.journal.keep_answer(name, reply)
+        return reply
 
     def _from_worker(self, body: Mapping[str, object]) -> bool:
         """Return whether a worker asks. The command tells its pid; the menu and the key have none."""
@@ -263,5 +273,5 @@ def _number(body: Mapping[str, object]) -> int | None:
     return int(text)
 
 
-def _record(answer: Answer) -> dict[str, object]:
-    return {"number": answer.number, "state": answer.state, "text": answer.text}
+def _reply(answers: Answers) -> dict[str, object]:
+    return {"ok": True, "answers": [asdict(answer) for answer in answers]}

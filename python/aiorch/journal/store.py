@@ -7,136 +7,11 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS directives (
-  number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, conversation INTEGER NOT NULL, source TEXT NOT NULL,
-  provenance TEXT NOT NULL, position TEXT NOT NULL, received_as TEXT NOT NULL, payload TEXT NOT NULL,
-  user_id TEXT, state TEXT NOT NULL,
-  reason TEXT NOT NULL DEFAULT '', plan TEXT NOT NULL DEFAULT '', created REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS workers (
-  number INTEGER PRIMARY KEY, directive INTEGER NOT NULL REFERENCES directives, name TEXT NOT NULL UNIQUE,
-  type TEXT NOT NULL, agent TEXT NOT NULL DEFAULT '', task TEXT NOT NULL, after TEXT NOT NULL DEFAULT '[]',
-  state TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '',
-  attempt INTEGER NOT NULL DEFAULT 1, not_before REAL NOT NULL DEFAULT 0,
-  pane TEXT NOT NULL DEFAULT '', pid INTEGER NOT NULL DEFAULT 0, status INTEGER,
-  result TEXT NOT NULL DEFAULT '',   created REAL NOT NULL, started REAL, ended REAL);
-CREATE INDEX IF NOT EXISTS directives_by_state ON directives (state);
-CREATE INDEX IF NOT EXISTS workers_by_directive ON workers (directive);
-CREATE INDEX IF NOT EXISTS workers_by_state ON workers (state);
-CREATE TABLE IF NOT EXISTS events (
-  number INTEGER PRIMARY KEY, time REAL NOT NULL, tag TEXT NOT NULL, text TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS session_files (name TEXT PRIMARY KEY, record TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS sizes (
-  segment TEXT NOT NULL, offset INTEGER NOT NULL, cols INTEGER NOT NULL, rows INTEGER NOT NULL);
-"""
-
-
-class DirectiveState(StrEnum):
-    """What became of a directive."""
-
-    ASKING = "asking"
-    RUNNING = "running"
-    DONE = "done"
-    DECLINED = "declined"
-    REJECTED = "rejected"
-    IGNORED = "ignored"
-
-
-class WorkerState(StrEnum):
-    """Where a worker is in its life."""
-
-    QUEUED = "queued"
-    STARTING = "starting"
-    WORKING = "working"
-    WAITING = "waiting"
-    DONE = "done"
-    FAILED = "failed"
-    KILLED = "killed"
-    LOST = "lost"
-
-
-ACTIVE = frozenset({WorkerState.STARTING, WorkerState.WORKING, WorkerState.WAITING})
-ENDED = frozenset({WorkerState.DONE, WorkerState.FAILED, WorkerState.KILLED, WorkerState.LOST})
-
-
-class Tag(StrEnum):
-    """The words that begin a line of the event log."""
-
-    LISTENING = "LISTENING"
-    RECEIVED = "RECEIVED"
-    ASKING = "ASKING"
-    SPAWNING = "SPAWNING"
-    SPAWNED = "SPAWNED"
-    QUEUED = "QUEUED"
-    DONE = "DONE"
-    FAILED = "FAILED"
-    RETRYING = "RETRYING"
-    IGNORED = "IGNORED"
-    ERROR = "ERROR"
-    WORKERS = "WORKERS"
-    STOPPED = "STOPPED"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of the event log; `time` is seconds since the epoch."""
-
-    number: int
-    time: float
-    tag: Tag
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
-    """One worker as the journal has it; times are seconds since the epoch."""
-
-    number: int
-    directive: int
-    name: str
-    type: str
-    agent: str
-    task: str
-    after: tuple[str, ...]
-    state: WorkerState
-    reason: str
-    attempt: int
-    not_before: float
-    pane: str
-    pid: int
-    status: int | None
-    result: str
-    created: float
-    started: float | None
-    ended: float | None
-
-    @property
-    def action(self) -> str:
-        """Return the id of the present attempt, as it stands in tmux and in the run directory."""
-        return f"w{self.number}-{self.attempt}"
-
-
-@dataclass(frozen=True, slots=True)
-class DirectiveRow:
-    """One directive as the journal has it."""
-
-    number: int
-    source: str
-    position: str
-    received_as: str
-    payload: Mapping[str, object]
-    user_id: str | None
-    state: DirectiveState
-    reason: str
-    plan: str
-    created: float
+from aiorch.journal.rows import ENDED, DirectiveRow, DirectiveState, Event, Tag, WorkerRow, WorkerState
+from aiorch.journal.schema import SCHEMA
 
 
 class Journal:
@@ -151,7 +26,7 @@ class Journal:
         if not read_only:
             path.chmod(0o600)
             # NORMAL loses nothing when the process dies; only a power cut may cost the last rows.
-            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {_SCHEMA}")
+            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {SCHEMA}")
 
     def publish(self) -> None:
         """Wake the views once when lines were added to the event log since the last call.
@@ -285,6 +160,19 @@ class Journal:
             (key,),
         ).fetchone()
         return None if row is None else _directive_row(row)
+
+    def keep_answer(self, request: str, reply: Mapping[str, object]) -> None:
+        """Remember what a request was answered, in the transaction of what it did."""
+        self._db.execute("INSERT INTO answers VALUES (?, ?)", (request, json.dumps(reply)))
+
+    def answer(self, request: str) -> dict[str, object] | None:
+        """Return what a request was answered that was carried out already."""
+        row = self._db.execute("SELECT reply FROM answers WHERE request = ?", (request,)).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
+
+    def forget_answer(self, request: str) -> None:
+        """Note that a request is gone and will not be read again."""
+        self._db.execute("DELETE FROM answers WHERE request = ?", (request,))
 
     def set_request(self, number: int, user_id: str | None, payload: Mapping[str, object]) -> None:
         """Record what a directive was understood as: its id, and the payload with what its file holds."""

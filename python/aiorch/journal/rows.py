@@ -1,0 +1,108 @@
+"""What a journal holds: directives, workers and events, and the states they go through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class DirectiveState(StrEnum):
+    """What became of a directive."""
+
+    ASKING = "asking"
+    RUNNING = "running"
+    DONE = "done"
+    DECLINED = "declined"
+    REJECTED = "rejected"
+    IGNORED = "ignored"
+
+
+class WorkerState(StrEnum):
+    """Where a worker is in its life."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    WORKING = "working"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    KILLED = "killed"
+    LOST = "lost"
+
+
+ACTIVE = frozenset({WorkerState.STARTING, WorkerState.WORKING, WorkerState.WAITING})
+ENDED = frozenset({WorkerState.DONE, WorkerState.FAILED, WorkerState.KILLED, WorkerState.LOST})
+
+
+class Tag(StrEnum):
+    """The words that begin a line of the event log."""
+
+    LISTENING = "LISTENING"
+    RECEIVED = "RECEIVED"
+    ASKING = "ASKING"
+    SPAWNING = "SPAWNING"
+    SPAWNED = "SPAWNED"
+    QUEUED = "QUEUED"
+    DONE = "DONE"
+    FAILED = "FAILED"
+    RETRYING = "RETRYING"
+    IGNORED = "IGNORED"
+    ERROR = "ERROR"
+    WORKERS = "WORKERS"
+    STOPPED = "STOPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the event log; `time` is seconds since the epoch."""
+
+    number: int
+    time: float
+    tag: Tag
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One worker as the journal has it; times are seconds since the epoch."""
+
+    number: int
+    directive: int
+    name: str
+    type: str
+    agent: str
+    task: str
+    after: tuple[str, ...]
+    state: WorkerState
+    reason: str
+    attempt: int
+    not_before: float
+    pane: str
+    pid: int
+    status: int | None
+    result: str
+    created: float
+    started: float | None
+    ended: float | None
+
+    @property
+    def action(self) -> str:
+        """Return the id of the present attempt, as it stands in tmux and in the run directory."""
+        return f"w{self.number}-{self.attempt}"
+
+
+@dataclass(frozen=True, slots=True)
+class DirectiveRow:
+    """One directive as the journal has it."""
+
+    number: int
+    source: str
+    position: str
+    received_as: str
+    payload: Mapping[str, object]
+    user_id: str | None
+    state: DirectiveState
+    reason: str
+    plan: str
+    created: float
