@@ -23,10 +23,14 @@ _REMOTE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The agent that was recognised in the primary, and the process it was recognised by."""
+    """The agent that was recognised in the primary, and the process it was recognised by.
+
+    `ticks` is the kernel's start mark: with the pid it names one process and no later one.
+    """
 
     profile: AgentProfile
     pid: int
+    ticks: int
 
 
 def running_agent(
@@ -41,11 +45,15 @@ def running_agent(
     profile = recognise(profiles, [entry.argv for entry in front])
     if profile is not None and given in (None, profile):
         own = {profile.name: profile}
-        return next(Running(profile, entry.pid) for entry in front if recognise(own, [entry.argv]))
+        return next(_running(profile, entry.pid) for entry in front if recognise(own, [entry.argv]))
     programs = [(_program(entry), entry.pid) for entry in front]
     if given is None or any(name in _REMOTE for name, _ in programs):
         return None
-    return next((Running(given, pid) for name, pid in programs if name), None)
+    return next((_running(given, pid) for name, pid in programs if name), None)
+
+
+def _running(profile: AgentProfile, pid: int) -> Running:
+    return Running(profile, pid, process.start_ticks(pid) or 0)
 
 
 def _program(entry: Process) -> str:

@@ -86,11 +86,6 @@ class Primary:
         self.journal.set_meta("conversation", known[name])
 
     @property
-    def process(self) -> int:
-        """Return the pid of the agent; 0 when it is only said to be here (it may be behind an ssh)."""
-        return self.running.pid if self.running else 0
-
-    @property
     def agent(self) -> AgentProfile | None:
         """Return the profile of the agent in the primary: the one the user named, else the one recognised."""
         return self._given or (self.running.profile if self.running else None)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from aiorch import paths, process
+from aiorch import paths
 from aiorch.capture.directive import Directive, Sighting
 from aiorch.capture.fuse import Outcome, Repeat
 from aiorch.config import Config
@@ -258,10 +258,10 @@ class Run:
 
     def _follow_files(self) -> None:
         """Follow the files of the agent that runs now, and look again for them."""
-        profile = self.primary.agent
-        pid = self.primary.process
-        agent = Agent(profile.name, pid, process.start_ticks(pid) or 0) if profile else None
-        self._tell(self.transcripts.follow(agent))
+        profile, running = self.primary.agent, self.primary.running
+        # One that is only said to be here (it may be behind an ssh) has no process.
+        pid, ticks = (running.pid, running.ticks) if running else (0, 0)
+        self._tell(self.transcripts.follow(Agent(profile.name, pid, ticks) if profile else None))
         self._tell(self.transcripts.look())
         self._note_source()
         if self.watch(*self.transcripts.watched):
