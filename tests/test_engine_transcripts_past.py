@@ -159,3 +159,32 @@ def test_what_a_doubtful_file_said_is_not_forgotten_by_a_restart(lab: Lab) -> No
     lead.draw(directive("echo exact"))
     until(lambda: tasks(lab) == ["echo exact"], "it runs")
     assert [row.source for row in taken(lab)] == ["transcript"]
+
+
+def test_a_question_of_the_screen_is_answered_by_the_file_that_comes_to_say_it(lab: Lab) -> None:
+    lead = Actor(lab)
+    lab.start(CONFIG)
+    say_and_wait(lab, lead, "echo one")
+    lead.draw(directive("echo late"))
+    until(lambda: tasks(lab, "asking") == ["echo late"], "it asks")
+    lead.write(directive("echo late"))
+    until(lambda: tasks(lab) == ["echo one", "echo late"], "its exact text runs")
+    assert not asking(lab)
+    assert tasks(lab, "ignored") == ["echo late"]
+
+
+def test_what_an_earlier_agent_showed_is_no_news_to_an_engine_that_takes_over(shell: Lab) -> None:
+    actor = Actor(shell)
+    shell.start(CONFIG)
+    begin(shell, "claude", 1)
+    wait_look()
+    actor.draw(directive("echo seen"))
+    until(lambda: tasks(shell) == ["echo seen"], "the screen alone is believed")
+    killed = shell.kill_engine()
+    end(shell)
+    shell.type("claude")
+    until(lambda: len(pids(shell)) == 2, "another one runs")
+    restarted(shell, killed)
+    shell.wait_told("LISTENING", "again, after the engine was restarted")
+    say_and_wait(shell, actor, "echo seen", "echo new")
+    assert not asking(shell)

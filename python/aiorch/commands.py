@@ -190,9 +190,10 @@ def _engine(options: argparse.Namespace) -> int:
 
 
 def _revive(options: argparse.Namespace) -> int:
-    from aiorch.engine import daemon
+    from aiorch.engine.daemon import Target
+    from aiorch.engine.revive import revive
 
-    return daemon.revive(daemon.Target(options.socket, options.session))
+    return revive(Target(options.socket, options.session))
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

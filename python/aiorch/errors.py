@@ -45,6 +45,10 @@ class EngineError(AiorchError):
     exit_code = 3
 
 
+class EngineDiedError(EngineError):
+    """The engine was killed, or failed, before it could say anything."""
+
+
 class RequestError(AiorchError):
     """The engine refused what it was asked to do."""
 

@@ -92,5 +92,10 @@ def install(folder: str) -> None:
 
 
 def _audit(points: Failpoints, event: str, arguments: tuple[Any, ...]) -> None:
-    if event in _FILES or (event == "open" and arguments[2] & _WRITES):
-        points.reach(f"{event} {Path(str(arguments[0])).name}")
+    if event not in _FILES and not (event == "open" and arguments[2] & _WRITES):
+        return
+    target = arguments[0]
+    # What is opened by its number was opened by its name before; byte code is Python's own business.
+    if (event == "open" and isinstance(target, int)) or "pycache" in str(target):
+        return
+    points.reach(f"{event} {Path(str(target)).name}")

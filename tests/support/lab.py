@@ -208,7 +208,8 @@ class Lab:
         (self.plugin / "python/__main__.py").write_text(f"{before}\n{main}")
 
     def _newest(self) -> Path:
-        return max((self.home / ".local/state/aiorch/runs").iterdir())
+        journals = (self.home / ".local/state/aiorch/runs").glob("*/journal.db")
+        return max(journals, key=lambda path: path.stat().st_mtime_ns).parent
 
     def _argv(self, *argv: str) -> list[str]:
         return [shutil.which("tmux") or "tmux", "-u", "-f", "/dev/null", "-S", str(self.socket), *argv]
@@ -217,6 +218,8 @@ class Lab:
         """Print what is needed to understand a failed test; pytest shows it only then."""
         for path in (self.home / ".local/state/aiorch/runs").glob("*"):
             log = path / "engine.log"
+            if not (path / "begun").exists():
+                continue
             print(f"--- {path.name}\n{log.read_text() if log.exists() else 'no engine.log'}")
             journal = Journal(path / "journal.db", read_only=True)
             print("\n".join(f"[{event.tag}] {event.text}" for event in journal.events()))

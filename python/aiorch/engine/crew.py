@@ -144,18 +144,21 @@ class Crew:
                 self._fail(row, f"its record cannot be read: {error}")
 
     def stop(self) -> None:
-        """End all workers of the run: TERM, then KILL for those still there after KILL_SECONDS."""
+        """End all workers of the run: TERM, then KILL for those still there after KILL_SECONDS.
+
+        They are written down as ended only when they have: an engine that takes over then goes on with it.
+        """
         rows = self._journal.unfinished()
         pids = [row.pid for row in rows if row.state in ACTIVE and row.pid]
         for pid in pids:
             self._launcher.cancel(pid)
-        for row in rows:
-            self._end(row, WorkerState.KILLED, None, "the run was stopped")
         end = time.monotonic() + KILL_SECONDS
         while time.monotonic() < end and any(process.has_group(pid) for pid in pids):
             time.sleep(0.02)
         for pid in pids:
             self._launcher.cancel(pid, force=True)
+        for row in rows:
+            self._end(row, WorkerState.KILLED, None, "the run was stopped")
 
     def tidy(self) -> int:
         """Close the panes of all workers that have ended and return how many."""

@@ -10,7 +10,6 @@ import secrets
 import shutil
 import subprocess
 import time
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from aiorch import paths
 from aiorch.config import Config, load_config
 from aiorch.engine.loop import Engine, serve_logged
 from aiorch.engine.run import Run, Settings, check_pane
-from aiorch.errors import AiorchError, EngineError, TmuxError
+from aiorch.errors import AiorchError, EngineDiedError, EngineError, TmuxError
 from aiorch.journal import Journal
 from aiorch.launch.exits import ExitWatcher
 from aiorch.tmux.control import ControlClient
@@ -30,8 +29,6 @@ log = logging.getLogger(__name__)
 
 READY = "ready "
 START_SECONDS = 15.0
-MAX_RESTARTS = 5
-RESTART_WINDOW = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class Target:
 def start(target: Target, state: Path) -> Path:
     """Start an engine in the background and return its run's root once it listens.
 
-    Raises EngineError with the engine's own words when it does not come up.
+    Raises EngineError with the engine's own words when it does not come up, EngineDiedError when it has none.
     """
     argv = ["engine", "--socket", target.socket, "--session", target.session, "--state", str(state)]
     argv += ["--pane", target.pane] if target.pane else []
@@ -67,10 +64,13 @@ def start(target: Target, state: Path) -> Path:
                 return Path(line[len(READY) :].rstrip("\n"))
             words.append(line)
     child.wait(timeout=START_SECONDS)
-    raise EngineError(
-        "".join(words).strip().removeprefix("aiorch: ")
-        or f"the engine ended with exit code {child.returncode}"
-    )
+    text = "".join(words).strip().removeprefix("aiorch: ")
+    # What Python says about an error that nobody expected is not for the user.
+    if not text or child.returncode < 0 or text.startswith("Traceback"):
+        raise EngineDiedError(
+            f"the engine died while it began ({_died_of(child.returncode)}): start it again"
+        )
+    raise EngineError(text)
 
 
 def main(target: Target, state: Path) -> int:
@@ -92,29 +92,9 @@ def main(target: Target, state: Path) -> int:
     return code
 
 
-def revive(target: Target) -> int:
-    """Start the engine of a session again after it was lost; give up when it keeps dying."""
-    found = run_root(target)
-    if found is None:
-        return 0
-    if is_running(target, found.parent.parent):
-        return 0
-    restarts = found / "restarts"
-    recent = [at for at in _times(restarts) if at > time.time() - RESTART_WINDOW]
-    if len(recent) >= MAX_RESTARTS:
-        text = f" aiorch: engine died {MAX_RESTARTS} times, see engine.log "
-        _tmux(target.socket, "set-environment", "-h", "-t", target.session, "AIORCH_STATUS", text)
-        return EngineError.exit_code
-    # The first restart comes at once, the next after 1, 2, 4 … seconds.
-    time.sleep(2.0 ** (len(recent) - 1) if recent else 0.0)
-    restarts.write_text("".join(f"{at}\n" for at in [*recent, time.time()]))
-    start(target, found.parent.parent)
-    return 0
-
-
 def run_root(target: Target) -> Path | None:
     """Return the root of the run that the session has now, None when it has none."""
-    text = _tmux(target.socket, "show-options", "-qv", "-t", target.session, "@aiorch_run")
+    text = tmux(target.socket, "show-options", "-qv", "-t", target.session, "@aiorch_run")
     return Path(text) if text and (Path(text) / "journal.db").exists() else None
 
 
@@ -127,10 +107,14 @@ def is_running(target: Target, state: Path) -> bool:
     return False
 
 
+def _died_of(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit {code}, see engine.log of its run"
+
+
 def _lock(target: Target, state: Path) -> int:
     folder = state / "sessions"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    server = _tmux(target.socket, "display-message", "-p", "#{pid}")
+    server = tmux(target.socket, "display-message", "-p", "#{pid}")
     key = hashlib.sha256(os.fsencode(target.socket)).hexdigest()[:12]
     path = folder / f"{key}-{server}-{target.session.lstrip('$')}.lock"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -247,13 +231,8 @@ def _detach_output(path: Path) -> None:
     os.close(descriptor)
 
 
-def _times(path: Path) -> list[float]:
-    with suppress(OSError, ValueError):
-        return [float(line) for line in path.read_text().splitlines()]
-    return []
-
-
-def _tmux(socket: str, *argv: str) -> str:
+def tmux(socket: str, *argv: str) -> str:
+    """Run one tmux command without a control client; raises TmuxError in tmux's own words."""
     run = subprocess.run(["tmux", "-S", socket, *argv], capture_output=True, text=True, check=False)
     if run.returncode != 0:
         raise TmuxError(run.stderr.strip() or f"tmux refused {argv[0]}")

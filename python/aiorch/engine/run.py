@@ -225,9 +225,11 @@ class Run:
             )
 
     def stop(self) -> None:
-        """Stop all workers and put everything in tmux back as it was."""
+        """Stop all workers and put everything in tmux back as it was.
+
+        The session forgets the run last of all: an engine that is killed on the way comes back and goes on.
+        """
         self.journal.add_event(Tag.STOPPED, "by the user")
-        self.session.control.try_run("set-hook", "-u", "-t", self._settings.session, HOOK)
         self.crew.stop()
         # The session ends with its last pane, and that may be one of ours.
         with suppress(TmuxError):
@@ -240,9 +242,7 @@ class Run:
         self.primary.close()
         self.columns.close()
         self._restore_history()
-        for name in ("@aiorch_run", "@aiorch_engine", "@aiorch_client", "@aiorch_revive"):
-            self.session.control.try_run("set-option", "-u", "-t", self._settings.session, name)
-        self.session.clear_status()
+        self.session.forget("@aiorch_client", "@aiorch_revive", "@aiorch_engine", "@aiorch_run")
 
     def close(self) -> None:
         """Close files; tmux is left as it is."""

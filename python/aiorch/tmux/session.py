@@ -253,22 +253,21 @@ class Session:
 
     def show_status(self, text: str) -> None:
         """Show `text` where the user's status line has `#{AIORCH_STATUS}`: no process, no full redraw."""
-        clients = self.control.run(
-            "list-clients", "-t", self.session, "-F", "#{client_control_mode} #{client_name}"
-        )
-        commands: list[Sequence[str]] = [("set-environment", "-h", "-t", self.session, "AIORCH_STATUS", text)]
-        terminals = [row[2:] for row in clients if row.startswith("0 ")]
-        commands += [("refresh-client", "-S", "-t", name) for name in terminals]
-        try:
-            self.control.batch(commands)
-        except TmuxError:
-            # A client may leave between the two commands; the text is set all the same.
-            return
+        self._redraw_after([("set-environment", "-h", "-t", self.session, "AIORCH_STATUS", text)])
 
-    def clear_status(self) -> None:
-        """Remove the status text."""
-        self.show_status("")
-        self.control.try_run("set-environment", "-hu", "-t", self.session, "AIORCH_STATUS")
+    def forget(self, *options: str) -> None:
+        """Remove our hook, the status text and these options of the session, in one write."""
+        commands: list[Sequence[str]] = [("set-hook", "-u", "-t", self.session, HOOK)]
+        commands += [("set-option", "-qu", "-t", self.session, name) for name in options]
+        self._redraw_after([*commands, ("set-environment", "-hu", "-t", self.session, "AIORCH_STATUS")])
+
+    def _redraw_after(self, commands: Sequence[Sequence[str]]) -> None:
+        """Run commands and draw the status line of every terminal again."""
+        form = "#{client_control_mode} #{client_name}"
+        clients = self.control.run("list-clients", "-t", self.session, "-F", form)
+        terminals = [row[2:] for row in clients if row.startswith("0 ")]
+        # A client may leave in between; the rest is done all the same.
+        self.try_batch([*commands, *(("refresh-client", "-S", "-t", name) for name in terminals)])
 
     def capture(self, pane: str) -> str:
         """Return what a pane shows now, one line a row, without trailing blanks."""

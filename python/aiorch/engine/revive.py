@@ -1,0 +1,51 @@
+"""Starting the engine of a session again after it was lost; called by a hook of tmux."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from aiorch.engine.daemon import Target, is_running, run_root, start, tmux
+from aiorch.errors import EngineDiedError, EngineError
+from aiorch.tmux import quote
+
+MAX_RESTARTS = 5
+RESTART_WINDOW = 60.0
+_SHOWN = 80
+
+
+def revive(target: Target) -> int:
+    """Start the engine of a session again; one that dies at once is tried again until it makes no sense.
+
+    What keeps it from coming back is shown in the status bar. Returns the exit code.
+    """
+    while (found := run_root(target)) is not None and not is_running(target, found.parent.parent):
+        restarts = found / "restarts"
+        recent = [at for at in _times(restarts) if at > time.time() - RESTART_WINDOW]
+        if len(recent) >= MAX_RESTARTS:
+            _show(target, f"engine died {MAX_RESTARTS} times, see engine.log")
+            return EngineError.exit_code
+        # The first restart comes at once, the next after 1, 2, 4 … seconds.
+        time.sleep(2.0 ** (len(recent) - 1) if recent else 0.0)
+        restarts.write_text("".join(f"{at}\n" for at in [*recent, time.time()]))
+        try:
+            start(target, found.parent.parent)
+        except EngineDiedError:
+            continue
+        except EngineError as error:
+            _show(target, f"engine lost: {error}")
+            raise
+    return 0
+
+
+def _show(target: Target, text: str) -> None:
+    line = quote.literal(" ".join(text.split()))
+    short = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+    tmux(target.socket, "set-environment", "-h", "-t", target.session, "AIORCH_STATUS", f" aiorch: {short} ")
+
+
+def _times(path: Path) -> list[float]:
+    with suppress(OSError, ValueError):
+        return [float(line) for line in path.read_text().splitlines()]
+    return []
