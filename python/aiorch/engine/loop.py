@@ -192,8 +192,9 @@ class Engine:
     def _handle(self, run: Run, event: Event) -> None:
         if event.kind is Kind.LOG:
             self._pending.discard(Kind.LOG)
+            read_at = time.time()
             run.read_log()
-            self._plan_settle(run)
+            self._plan_settle(run, read_at)
         elif event.kind is Kind.INBOX:
             self._pending.discard(Kind.INBOX)
             run.requests.read()
@@ -208,10 +209,10 @@ class Engine:
         else:
             run.over = True
 
-    def _plan_settle(self, run: Run) -> None:
-        """Come back once the pane has been silent for a moment, if that matters."""
+    def _plan_settle(self, run: Run, output_at: float | None = None) -> None:
+        """Come back once the pane has been silent for a moment since its last output, if that matters."""
         if run.primary.wants_settle:
-            self._last_output = time.time()
+            self._last_output = output_at or time.time()
             self._unsettled_since = self._unsettled_since or self._last_output
         else:
             self._unsettled_since = None

@@ -150,6 +150,9 @@ class Run:
             segment = cursor.segment
         with self.journal.transaction():
             self._follow_files()
+            if self.primary.wants_settle:
+                # There is time until the pane counts as silent: what is found now is not looked for then.
+                self._tell(self.transcripts.look(haste=True))
 
     def read_files(self) -> None:
         """Take what is new in the agent's own session files."""
