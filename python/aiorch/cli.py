@@ -80,7 +80,7 @@ _COMMANDS = (
     ),
     ("demo", "run the main job with scripted agents", "aiorch demo --headless"),
 )
-_INTERNAL = ("engine", "revive", "monitor", "new")
+_INTERNAL = ("revive", "monitor", "new")
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -133,14 +133,6 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remove", action="store_true", help="take the section out again")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
     _add_json(parser)
-
-
-def _add_engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pane", default="")
-    parser.add_argument("--agent")
-    parser.add_argument("--config", type=Path)
-    parser.add_argument("--state", type=Path, required=True)
-    _add_place(parser)
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -211,7 +203,6 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "init": _add_init,
     "replay": _add_replay,
     "demo": _add_demo,
-    "engine": _add_engine,
     "revive": _add_place,
 }
 

@@ -182,13 +182,6 @@ def _replay(options: argparse.Namespace) -> int:
     return replay(options)
 
 
-def _engine(options: argparse.Namespace) -> int:
-    from aiorch.engine import daemon
-
-    target = daemon.Target(options.socket, options.session, options.pane, options.agent, options.config)
-    return daemon.main(target, options.state)
-
-
 def _revive(options: argparse.Namespace) -> int:
     from aiorch.engine.daemon import Target
     from aiorch.engine.revive import revive
@@ -217,7 +210,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "doctor": _doctor,
     "replay": _replay,
     "demo": _demo,
-    "engine": _engine,
     "revive": _revive,
 }
 

@@ -28,11 +28,11 @@ class Failpoints:
         self._orders, self._trace = folder / "orders", folder / "trace"
         self._order = ""
         self._left = 0
-        self._inside = False
+        self.counting = self._inside = False
 
     def reach(self, name: str) -> None:
         """Note an effect that is about to happen, or end the process instead."""
-        if self._inside:
+        if self._inside or not self.counting:
             return
         self._inside = True
         try:
@@ -61,13 +61,19 @@ class Failpoints:
 
 
 def install(folder: str) -> None:
-    """Let this process die as `orders` in the folder says, if it is an engine."""
-    if "engine" not in sys.argv[1:2]:
-        return
+    """Let the engine that this process becomes die as `orders` in the folder says."""
     # Not before: only what the engine imports is to count.
+    from aiorch.engine import daemon
     from aiorch.tmux.control import ControlClient, Pending
 
     points = Failpoints(Path(folder))
+    main = daemon.main
+
+    def be_engine(target: daemon.Target, state: Path) -> int:
+        points.counting = True
+        return main(target, state)
+
+    setattr(daemon, "main", be_engine)  # noqa: B010 - mypy takes no plain assignment to a function
     sys.addaudithook(lambda event, arguments: _audit(points, event, arguments))
     connect = sqlite3.connect
 
@@ -87,7 +93,7 @@ def install(folder: str) -> None:
         points.reach(f"tmux {commands[0][0] if commands else ''}")
         return begin(self, commands)
 
-    setattr(sqlite3, "connect", counted)  # noqa: B010 - mypy takes no plain assignment to a function
+    setattr(sqlite3, "connect", counted)  # noqa: B010
     setattr(ControlClient, "begin", send)  # noqa: B010
 
 

@@ -9,9 +9,12 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import time
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NoReturn
 
 from aiorch import paths
 from aiorch.config import Config, load_config
@@ -28,7 +31,7 @@ from aiorch.workers.profile import check_types, load_profiles
 log = logging.getLogger(__name__)
 
 READY = "ready "
-START_SECONDS = 15.0
+_MAX_DESCRIPTORS = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +48,49 @@ class Target:
 def start(target: Target, state: Path) -> Path:
     """Start an engine in the background and return its run's root once it listens.
 
-    Raises EngineError with the engine's own words when it does not come up, EngineDiedError when it has none.
+    It is a fork of this process: a new interpreter would take as long again. Raises EngineError with the
+    engine's own words when it does not come up, EngineDiedError when it has none.
     """
-    argv = ["engine", "--socket", target.socket, "--session", target.session, "--state", str(state)]
-    argv += ["--pane", target.pane] if target.pane else []
-    argv += ["--agent", target.agent] if target.agent else []
-    argv += ["--config", str(target.config)] if target.config else []
-    env = {name: value for name, value in os.environ.items() if name not in ("TMUX", "TMUX_PANE")}
-    child = subprocess.Popen(
-        paths.own_command(*argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, start_new_session=True, cwd="/", env=env,
-    )  # fmt: skip
-    assert child.stdout is not None
+    sys.stdout.flush()
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _become_engine(target, state, writer)
+    os.close(writer)
     words = []
-    with child.stdout as lines:
+    with os.fdopen(reader, errors="surrogateescape") as lines:
         for line in lines:
             if line.startswith(READY):
                 return Path(line[len(READY) :].rstrip("\n"))
             words.append(line)
-    child.wait(timeout=START_SECONDS)
-    text = "".join(words).strip().removeprefix("aiorch: ")
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    text = "".join(words).strip()
     # What Python says about an error that nobody expected is not for the user.
-    if not text or child.returncode < 0 or text.startswith("Traceback"):
-        raise EngineDiedError(
-            f"the engine died while it began ({_died_of(child.returncode)}): start it again"
-        )
+    if not text or code < 0 or text.startswith("Traceback"):
+        raise EngineDiedError(f"the engine died while it began ({_died_of(code)}): start it again")
     raise EngineError(text)
+
+
+def _become_engine(target: Target, state: Path, writer: int) -> NoReturn:
+    """Be the engine in a forked process, with nothing of the one it came from but its environment."""
+    code = 1
+    try:
+        os.setsid()
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for descriptor, source in enumerate((null, writer, writer)):
+            os.dup2(source, descriptor)
+        os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), _MAX_DESCRIPTORS))
+        for name in ("TMUX", "TMUX_PANE"):
+            os.environ.pop(name, None)
+        code = main(target, state)
+    except AiorchError as error:
+        code = error.exit_code
+        os.write(2, str(error).encode("utf-8", "surrogateescape"))
+    except BaseException:
+        os.write(2, traceback.format_exc().encode("utf-8", "surrogateescape"))
+    finally:
+        os._exit(code)
 
 
 def main(target: Target, state: Path) -> int:
@@ -82,7 +102,7 @@ def main(target: Target, state: Path) -> int:
     control = ControlClient(target.socket, target.session, engine.notify_tmux)
     try:
         run = _run(target, state, control, exits)
-        print(f"{READY}{run.paths.root}", flush=True)  # noqa: T201 - the starter reads it
+        os.write(1, os.fsencode(f"{READY}{run.paths.root}\n"))
         _detach_output(run.paths.engine_log)
         code = serve_logged(engine, run)
         run.close()
