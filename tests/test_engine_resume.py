@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
 import time
 
-from support.lab import STEP, Lab, until
+from support.lab import STEP, Lab, alive, until
 
 
 def _halt(lab: Lab) -> None:
@@ -110,3 +113,40 @@ printf '"id": 5}}\\n'
         {"task": "true", "id": 5}
     ]
     journal.close()
+
+
+def test_a_stranger_with_the_pid_of_a_worker_is_not_taken_for_it(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(("a", "exec sleep 60"))
+    lab.wait_state(a="working")
+    row = lab.workers()["a"]
+    _halt(lab)
+    # As after a reboot: the worker is gone, and its number is somebody else's.
+    os.killpg(row.pid, signal.SIGKILL)
+    until(lambda: not alive(row.pid), "the worker is gone")
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        _edit(lab, f"UPDATE workers SET pid = {stranger.pid}")
+        lab.aiorch("start", "--pane", "%0")
+        lab.wait_state(a="failed")
+        lab.aiorch("stop")
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_stranger_with_a_pid_that_was_never_noted_is_none_either(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(("a", "exec sleep 60"))
+    lab.wait_state(a="working")
+    row = lab.workers()["a"]
+    _halt(lab)
+    os.killpg(row.pid, signal.SIGKILL)
+    until(lambda: not alive(row.pid), "the worker is gone")
+    lab.tmux("kill-pane", "-t", row.pane)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        (lab.run / "workers" / row.action / "start").write_text(f"{stranger.pid}\n")
+        _edit(lab, "UPDATE workers SET state = 'starting', pid = 0, ticks = 0, pane = ''")
+        lab.aiorch("start", "--pane", "%0")
+        until(lambda: lab.workers()["a"].state in ("failed", "killed"), "it is known to be gone")
+        lab.aiorch("stop")
+        assert stranger.poll() is None
+        stranger.kill()

@@ -49,6 +49,10 @@ class EngineDiedError(EngineError):
     """The engine was killed, or failed, before it could say anything."""
 
 
+class JournalError(AiorchError):
+    """A run's journal cannot be used as it is."""
+
+
 class RequestError(AiorchError):
     """The engine refused what it was asked to do."""
 

@@ -142,6 +142,11 @@ def is_alive(pid: int) -> bool:
     return any(process.pid == pid for process in _ps_tree(pid))
 
 
+def is_same(pid: int, ticks: int) -> bool:
+    """Return whether the process that began at `ticks` (0: not known) runs, and not a later one."""
+    return is_alive(pid) and ticks in (0, start_ticks(pid) or 0)
+
+
 def _stat(pid: int) -> list[str]:
     """Return the fields of /proc/PID/stat from the state on; empty when the process is gone."""
     try:

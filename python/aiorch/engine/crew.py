@@ -49,8 +49,8 @@ class Crew:
         self._session, self._journal, self._launcher = session, journal, launcher
         self._primary, self._columns, self._config = primary, columns, config
         self._profiles, self._exits = profiles, exits
-        self._told: list[int] = []
-        self._kill_at: dict[int, float] = {}
+        self._told: list[WorkerRow] = []
+        self._kill_at: dict[int, tuple[float, int]] = {}
 
     def add(self, directive: int, workers: Sequence[WorkerSpec]) -> list[str]:
         """Queue the workers of an accepted plan and return their names; one used before gets a number."""
@@ -86,7 +86,7 @@ class Crew:
         rows = self._journal.unfinished()
         due = [row.not_before for row in rows if row.state is WorkerState.QUEUED and row.not_before]
         due += [end for row in rows if (end := self._limit_of(row)) is not None]
-        return min([*due, *self._kill_at.values()], default=None)
+        return min([*due, *(at for at, _ in self._kill_at.values())], default=None)
 
     def ended(self, pid: int) -> None:
         """Take note that a worker's process is gone."""
@@ -116,10 +116,10 @@ class Crew:
             end = self._limit_of(row)
             if end is not None and end <= time.time():
                 self._stop_one(row, f"over its time limit of {self._config.time_limit:g} s")
-        for pid, due in list(self._kill_at.items()):
+        for pid, (due, ticks) in list(self._kill_at.items()):
             if due <= time.time():
                 del self._kill_at[pid]
-                self._launcher.cancel(pid, force=True)
+                self._launcher.cancel(pid, ticks, force=True)
 
     def retry(self, name: str) -> None:
         """Queue a worker that ended for another attempt.
@@ -149,14 +149,14 @@ class Crew:
         They are written down as ended only when they have: an engine that takes over then goes on with it.
         """
         rows = self._journal.unfinished()
-        pids = [row.pid for row in rows if row.state in ACTIVE and row.pid]
-        for pid in pids:
-            self._launcher.cancel(pid)
+        active = [row for row in rows if row.state in ACTIVE and row.pid]
+        for row in active:
+            self._launcher.cancel(row.pid, row.ticks)
         end = time.monotonic() + KILL_SECONDS
-        while time.monotonic() < end and any(process.has_group(pid) for pid in pids):
+        while time.monotonic() < end and any(process.has_group(row.pid) for row in active):
             time.sleep(0.02)
-        for pid in pids:
-            self._launcher.cancel(pid, force=True)
+        for row in active:
+            self._launcher.cancel(row.pid, row.ticks, force=True)
         for row in rows:
             self._end(row, WorkerState.KILLED, None, "the run was stopped")
 
@@ -181,13 +181,13 @@ class Crew:
     def _stop_one(self, row: WorkerRow, reason: str) -> None:
         """Write down that a worker is to end; the signal follows once that is in the journal for good."""
         self._journal.set_worker(row.number, reason=reason)
-        self._told.append(row.pid)
+        self._told.append(row)
 
     def _send_term(self) -> None:
         told, self._told = self._told, []
-        for pid in told:
-            self._launcher.cancel(pid)
-            self._kill_at[pid] = time.time() + KILL_SECONDS
+        for row in told:
+            self._launcher.cancel(row.pid, row.ticks)
+            self._kill_at[row.pid] = (time.time() + KILL_SECONDS, row.ticks)
 
     def _reconcile(self, row: WorkerRow) -> None:
         info = self._session.find_started(row.action)
@@ -196,20 +196,27 @@ class Crew:
             # Journaled but never begun: it is started now, under the same action.
             self._journal.set_worker(row.number, state=WorkerState.QUEUED)
             return
+        place = Placed(info.pane if info else row.pane, pid)
+        if row.state is WorkerState.STARTING:
+            # The last engine died before it could write this down; the pid may be another's by now.
+            with self._journal.transaction():
+                self._note_start(row, place, time.time(), known=row.action in process.command_line(pid))
+            row = self._journal.worker(row.number)
         if info is not None:
-            place = Placed(info.pane, pid)
-            if row.state is WorkerState.STARTING:
-                # The last engine died before it could write this down.
-                with self._journal.transaction():
-                    self._note_start(row, place, time.time())
             self._label([(row, place)])
-        if process.is_alive(pid):
+        if self._is_running(row):
             if row.reason:
                 # Told to end before the engine was lost, which may not have come to the signal.
-                self._told.append(pid)
+                self._told.append(row)
             self._exits.add(pid)
         else:
-            self._settle(self._journal.worker(row.number), self._launcher.poll(row.action))
+            self._settle(row, self._launcher.poll(row.action))
+
+    def _is_running(self, row: WorkerRow) -> bool:
+        """Say whether a worker's process is there: its pid may be another's by now."""
+        if row.ticks:
+            return process.is_same(row.pid, row.ticks)
+        return process.is_alive(row.pid) and row.action in process.command_line(row.pid)
 
     def _find(self, name: str) -> WorkerRow:
         row = self._journal.named([name]).get(name)
@@ -248,8 +255,9 @@ class Crew:
         for _, place in started:
             self._exits.add(place.pid)
 
-    def _note_start(self, row: WorkerRow, place: Placed, now: float) -> None:
-        columns = {"pane": place.pane, "pid": place.pid, "started": now, "ended": None}
+    def _note_start(self, row: WorkerRow, place: Placed, now: float, *, known: bool = True) -> None:
+        ticks = (process.start_ticks(place.pid) or 0) if known else 0
+        columns = {"pane": place.pane, "pid": place.pid, "ticks": ticks, "started": now, "ended": None}
         self._journal.set_worker(row.number, state=WorkerState.WORKING, **columns)
         self._journal.add_event(Tag.SPAWNED, f"{row.name} in pane {place.pane}")
 

@@ -65,7 +65,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One worker as the journal has it; times are seconds since the epoch."""
+    """One worker as the journal has it; times are seconds since the epoch.
+
+    `ticks` is the kernel's start mark: with the pid it names one process and no later one.
+    """
 
     number: int
     directive: int
@@ -85,6 +88,7 @@ class WorkerRow:
     created: float
     started: float | None
     ended: float | None
+    ticks: int = 0
 
     @property
     def action(self) -> str:

@@ -1,8 +1,12 @@
-"""The tables of a journal."""
+"""The tables of a journal, and how an older one becomes one of today."""
 
 from __future__ import annotations
 
-SCHEMA = """
+import sqlite3
+
+from aiorch.errors import JournalError
+
+_FIRST = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS directives (
   number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, conversation INTEGER NOT NULL, source TEXT NOT NULL,
@@ -26,3 +30,33 @@ CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, reply TEXT NOT NUL
 CREATE TABLE IF NOT EXISTS sizes (
   segment TEXT NOT NULL, offset INTEGER NOT NULL, cols INTEGER NOT NULL, rows INTEGER NOT NULL);
 """
+
+# Each step makes the next version; what is here is never changed, only added to.
+_STEPS = (
+    _FIRST,
+    "ALTER TABLE workers ADD COLUMN ticks INTEGER NOT NULL DEFAULT 0;",
+)
+VERSION = len(_STEPS)
+
+
+def upgrade(database: sqlite3.Connection) -> None:
+    """Give a journal the tables of today, all of them or none; what it holds is kept.
+
+    Raises JournalError for one that a newer version wrote.
+    """
+    version = int(database.execute("PRAGMA user_version").fetchone()[0])
+    if version == VERSION:
+        return
+    if version > VERSION:
+        raise JournalError(
+            f"the journal is of version {version}, this aiorch knows {VERSION}: update the plugin"
+        )
+    statements = [text for step in _STEPS[version:] for text in step.split(";") if text.strip()]
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in [*statements, f"PRAGMA user_version = {VERSION}"]:
+            database.execute(statement)
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")

@@ -7,11 +7,14 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
 from aiorch.journal.rows import ENDED, DirectiveRow, DirectiveState, Event, Tag, WorkerRow, WorkerState
-from aiorch.journal.schema import SCHEMA
+from aiorch.journal.schema import upgrade
+
+_WORKER_COLUMNS = frozenset(field.name for field in fields(WorkerRow))
 
 
 class Journal:
@@ -26,7 +29,8 @@ class Journal:
         if not read_only:
             path.chmod(0o600)
             # NORMAL loses nothing when the process dies; only a power cut may cost the last rows.
-            self._db.executescript(f"PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; {SCHEMA}")
+            self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
+            upgrade(self._db)
 
     def publish(self) -> None:
         """Wake the views once when lines were added to the event log since the last call.
@@ -277,7 +281,8 @@ def _uri_path(path: Path) -> str:
 
 
 def _worker_row(row: sqlite3.Row) -> WorkerRow:
-    values = dict(row)
+    # An engine of another version may have more columns, or fewer.
+    values = {name: row[name] for name in row.keys() if name in _WORKER_COLUMNS}  # noqa: SIM118
     values["after"] = tuple(json.loads(values["after"]))
     values["state"] = WorkerState(values["state"])
     return WorkerRow(**values)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiorch import paths
+from aiorch import paths, process
 
 RESULT_LIMIT = 64 * 1024
 _MAX_PID = 2**31 - 1
@@ -91,9 +91,12 @@ class LocalLauncher:
         """Return what the worker wrote as its result, at most RESULT_LIMIT bytes, or an empty text."""
         return _read(self.directory(action) / "result", RESULT_LIMIT).decode("utf-8", "replace").strip()
 
-    def cancel(self, pid: int, *, force: bool = False) -> None:
-        """End the process group of a worker's pane by TERM, or KILL; one that is gone is no error."""
-        if pid > 1:
+    def cancel(self, pid: int, ticks: int, *, force: bool = False) -> None:
+        """End the process group of a worker's pane by TERM, or KILL; one that is gone is no error.
+
+        `ticks` is when its first process began (0: not known): a later process with that pid is a stranger.
+        """
+        if pid > 1 and ticks in (0, process.start_ticks(pid) or ticks):
             try:
                 os.killpg(pid, signal.SIGKILL if force else signal.SIGTERM)
             except (ProcessLookupError, PermissionError):

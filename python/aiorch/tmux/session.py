@@ -24,6 +24,10 @@ _STATE_COLOURS = (
 _TAB = "\t"
 _MAX_LOOKS = 50
 _PLACE = "#{pane_id} #{pane_pid}"
+_FIELDS = (
+    "pane_id pane_pid window_id pane_dead pane_width pane_height @aiorch_action @aiorch_role window_layout"
+)
+_INFO = _TAB.join(f"#{{{name}}}" for name in _FIELDS.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +96,9 @@ class Session:
 
         Titles, paths and commands are not asked for: programs in the panes write them.
         """
-        fields = "pane_id pane_pid window_id pane_dead pane_width pane_height @aiorch_action @aiorch_role"
-        form = _TAB.join(f"#{{{name}}}" for name in [*fields.split(), "window_layout"])
-        rows = self.control.run("list-panes", "-s", "-t", self.session, "-F", form)
-        return [_pane_info(row) for row in rows]
+        return [
+            _pane_info(row) for row in self.control.run("list-panes", "-s", "-t", self.session, "-F", _INFO)
+        ]
 
     def pane(self, pane: str) -> PaneInfo | None:
         """Return one pane of the session, or None when it is gone."""
@@ -105,8 +108,8 @@ class Session:
         """Return the pane whose process was started for an action, labelled or not, or None."""
         # tmux compares, so that no command line of the user's is ever read.
         test = f"#{{m:*worker.sh* {action} *,#{{pane_start_command}}}}"
-        rows = self.control.run("list-panes", "-s", "-t", self.session, "-f", test, "-F", "#{pane_id}")
-        return self.pane(rows[0]) if rows else None
+        rows = self.control.run("list-panes", "-s", "-t", self.session, "-f", test, "-F", _INFO)
+        return _pane_info(rows[0]) if rows else None
 
     def save_window(self, pane: str) -> SavedWindow:
         """Return what `restore_window` needs to put the pane's window back."""
