@@ -72,6 +72,11 @@ _COMMANDS = (
     ("init", "teach the agents of this project how to delegate", "aiorch init --agent claude --dry-run"),
     ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
     ("tidy", "close the panes of finished workers", "aiorch tidy"),
+    (
+        "resume",
+        "go on with a run that was cut off when tmux or the machine went down",
+        "aiorch resume --list",
+    ),
     ("stop", "stop all workers and put the window back", "aiorch stop"),
     (
         "replay",
@@ -92,6 +97,28 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--client", metavar="NAME", help="the tmux client to show errors on")
     parser.add_argument("--agent", metavar="NAME", help="what runs in it (default: found by itself)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="instead of your config.toml")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="begin a new run, with no offer to go on with one that was cut off",
+    )
+
+
+def _add_resume(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "run", nargs="?", metavar="RUN", help="which one (default: the last one of this directory)"
+    )
+    parser.add_argument("--pane", metavar="%N", help="the pane of the lead (default: this one)")
+    parser.add_argument("--client", metavar="NAME", help="the tmux client to show errors on")
+    parser.add_argument("--agent", metavar="NAME", help="what runs in it (default: found by itself)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="instead of your config.toml")
+    parser.add_argument(
+        "--rerun",
+        action="store_true",
+        help="run all workers that were cut off once more, not only those that may",
+    )
+    parser.add_argument("--list", action="store_true", help="list the runs that can go on")
+    _add_json(parser)
 
 
 def _add_up(parser: argparse.ArgumentParser) -> None:
@@ -195,6 +222,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "agents": _add_json,
     "doctor": _add_json,
     "log": _add_json,
+    "resume": _add_resume,
     "approve": _add_answer,
     "decline": _add_answer,
     "retry": _add_name,

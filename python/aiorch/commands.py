@@ -34,6 +34,11 @@ def _start(options: argparse.Namespace) -> int:
     from aiorch.engine import daemon
 
     place = locate(options.socket, options.session, options.pane)
+    if options.client and not options.fresh and not place.run:
+        from aiorch.resume import offer
+
+        if offer(place, options.client):
+            return 0
     config = options.config.resolve() if options.config else None
     target = daemon.Target(place.socket, place.session, place.pane, options.agent, config)
     root = daemon.start(target, paths.state_dir())
@@ -182,6 +187,12 @@ def _replay(options: argparse.Namespace) -> int:
     return replay(options)
 
 
+def _resume(options: argparse.Namespace) -> int:
+    from aiorch.resume import resume
+
+    return resume(options)
+
+
 def _revive(options: argparse.Namespace) -> int:
     from aiorch.engine.daemon import Target
     from aiorch.engine.revive import revive
@@ -210,6 +221,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "doctor": _doctor,
     "replay": _replay,
     "demo": _demo,
+    "resume": _resume,
     "revive": _revive,
 }
 

@@ -36,6 +36,7 @@ class UserType:
     prompt: str = ""
     permissions: str = ""
     mode: str = ""
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,7 @@ def _types(reader: Reader) -> dict[str, UserType]:
             prompt=item.text("prompt"),
             permissions=item.text("permissions", "", choices=PERMISSIONS),
             mode=item.text("mode", "", choices=MODES),
+            idempotent=item.flag("idempotent"),
         )
         item.finish()
         _check_type(item, types[name])

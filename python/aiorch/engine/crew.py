@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from aiorch import process
@@ -16,9 +18,12 @@ from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import Job, LocalLauncher
 from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Placed, Session, Spawn
-from aiorch.workers.profile import AgentProfile, command, resolve_type, task_text
+from aiorch.workers.profile import AgentProfile, command, launch_of, resolve_type, task_text
 
 KILL_SECONDS = 3.0
+RESUMED = """You were cut off in the midst of your task. Look at what is done already, and go on with it.
+
+The task: {task}"""
 _STOPPED = "stopped by the user"
 SUMMARY_LENGTH = 200
 # What belongs to the pane or the agent the variables come from, not to a worker.
@@ -60,8 +65,11 @@ class Crew:
             names[spec.name] = unique_name(spec.name, taken)
             taken.add(names[spec.name])
         for spec in workers:
-            after = [names[name] for name in spec.after]
-            self._journal.add_worker(directive, names[spec.name], spec.type, spec.task, after)
+            own = self._config.types.get(spec.type)
+            idempotent = spec.idempotent or (own is not None and own.idempotent)
+            after = tuple(names[name] for name in spec.after)
+            named = replace(spec, name=names[spec.name], after=after, idempotent=idempotent)
+            self._journal.add_worker(directive, named)
         return [names[spec.name] for spec in workers]
 
     def schedule(self) -> None:
@@ -95,7 +103,7 @@ class Crew:
             (row for row in self._journal.unfinished() if row.pid == pid and row.state in ACTIVE), None
         )
         if row is not None:
-            self._settle(row, self._launcher.poll(row.action))
+            self.settle(row, self._launcher.poll(row.action))
 
     def kill(self, name: str) -> None:
         """End a worker: TERM now, KILL when it is still there after KILL_SECONDS.
@@ -104,7 +112,7 @@ class Crew:
         """
         row = self._find(name)
         if row.state is WorkerState.QUEUED:
-            self._end(row, WorkerState.KILLED, None, "stopped before it began")
+            self.end(row, WorkerState.KILLED, None, "stopped before it began")
         elif row.state in ACTIVE:
             self._stop_one(row, _STOPPED)
         else:
@@ -129,19 +137,8 @@ class Crew:
         row = self._find(name)
         if row.state not in ENDED:
             raise DirectiveError(f"worker {name} is {row.state}: only one that has ended can be tried again")
-        self._queue_again(row, 0.0)
+        self.queue_again(row, 0.0)
         self._journal.set_directive(row.directive, DirectiveState.RUNNING)
-
-    def reconcile(self) -> None:
-        """After a restart: find out what became of every worker that was about to start or working."""
-        for row in self._journal.unfinished():
-            if row.state not in ACTIVE:
-                continue
-            try:
-                self._reconcile(row)
-            except (AiorchError, OSError, ValueError) as error:
-                # One broken record must not keep the others from being taken up.
-                self._fail(row, f"its record cannot be read: {error}")
 
     def stop(self) -> None:
         """End all workers of the run: TERM, then KILL for those still there after KILL_SECONDS.
@@ -158,7 +155,7 @@ class Crew:
         for row in active:
             self._launcher.cancel(row.pid, row.ticks, force=True)
         for row in rows:
-            self._end(row, WorkerState.KILLED, None, "the run was stopped")
+            self.end(row, WorkerState.KILLED, None, "the run was stopped")
 
     def tidy(self) -> int:
         """Close the panes of all workers that have ended and return how many."""
@@ -181,6 +178,10 @@ class Crew:
     def _stop_one(self, row: WorkerRow, reason: str) -> None:
         """Write down that a worker is to end; the signal follows once that is in the journal for good."""
         self._journal.set_worker(row.number, reason=reason)
+        self.tell(row)
+
+    def tell(self, row: WorkerRow) -> None:
+        """Have a worker told to end, after the present step."""
         self._told.append(row)
 
     def _send_term(self) -> None:
@@ -188,35 +189,6 @@ class Crew:
         for row in told:
             self._launcher.cancel(row.pid, row.ticks)
             self._kill_at[row.pid] = (time.time() + KILL_SECONDS, row.ticks)
-
-    def _reconcile(self, row: WorkerRow) -> None:
-        info = self._session.find_started(row.action)
-        pid = row.pid or self._launcher.attach(row.action) or (info.pid if info else 0)
-        if pid == 0:
-            # Journaled but never begun: it is started now, under the same action.
-            self._journal.set_worker(row.number, state=WorkerState.QUEUED)
-            return
-        place = Placed(info.pane if info else row.pane, pid)
-        if row.state is WorkerState.STARTING:
-            # The last engine died before it could write this down; the pid may be another's by now.
-            with self._journal.transaction():
-                self._note_start(row, place, time.time(), known=row.action in process.command_line(pid))
-            row = self._journal.worker(row.number)
-        if info is not None:
-            self._label([(row, place)])
-        if self._is_running(row):
-            if row.reason:
-                # Told to end before the engine was lost, which may not have come to the signal.
-                self._told.append(row)
-            self._exits.add(pid)
-        else:
-            self._settle(row, self._launcher.poll(row.action))
-
-    def _is_running(self, row: WorkerRow) -> bool:
-        """Say whether a worker's process is there: its pid may be another's by now."""
-        if row.ticks:
-            return process.is_same(row.pid, row.ticks)
-        return process.is_alive(row.pid) and row.action in process.command_line(row.pid)
 
     def _find(self, name: str) -> WorkerRow:
         row = self._journal.named([name]).get(name)
@@ -226,9 +198,11 @@ class Crew:
 
     def _drop_hopeless(self, rows: Sequence[WorkerRow], by_name: Mapping[str, WorkerRow]) -> None:
         for row in rows:
-            broken = [name for name in row.after if by_name[name].state in ENDED - {WorkerState.DONE}]
+            # One that is lost may still be run again.
+            hopeless = ENDED - {WorkerState.DONE, WorkerState.LOST}
+            broken = [name for name in row.after if by_name[name].state in hopeless]
             if row.state is WorkerState.QUEUED and broken:
-                self._end(row, WorkerState.FAILED, None, f"{broken[0]} did not finish")
+                self.end(row, WorkerState.FAILED, None, f"{broken[0]} did not finish")
 
     def _note_queue(self, waiting: int) -> None:
         text = f"{waiting} waiting for a free place (at most {self._config.max_workers} work at once)"
@@ -248,14 +222,15 @@ class Crew:
                 place = outcomes.get(row.number)
                 if isinstance(place, Placed):
                     started.append((row, place))
-                    self._note_start(row, place, now)
+                    self.note_start(row, place, now)
                 elif place is not None:
-                    self._fail(row, str(place))
-        self._label(started)
+                    self.fail(row, str(place))
+        self.label(started)
         for _, place in started:
             self._exits.add(place.pid)
 
-    def _note_start(self, row: WorkerRow, place: Placed, now: float, *, known: bool = True) -> None:
+    def note_start(self, row: WorkerRow, place: Placed, now: float, *, known: bool = True) -> None:
+        """Write down that an attempt runs; `known` says that the process is sure to be its own."""
         ticks = (process.start_ticks(place.pid) or 0) if known else 0
         columns = {"pane": place.pane, "pid": place.pid, "ticks": ticks, "started": now, "ended": None}
         self._journal.set_worker(row.number, state=WorkerState.WORKING, **columns)
@@ -268,50 +243,57 @@ class Crew:
             path = variables.get("PATH", "/usr/local/bin:/usr/bin:/bin")
             profile, role = resolve_type(row.type, self._profiles, self._config, path)
             file = self._launcher.task_file(row.action)
+            task = RESUMED.format(task=row.task) if row.resumes else row.task
+            knows = launch_of(profile, mode, permission).session
+            session = (row.session if row.resumes else str(uuid.uuid4())) if knows else ""
             argv, stdin = command(
-                profile, task=row.task, mode=mode, permission=permission, role=role, file=file
-            )
+                profile, task=task, mode=mode, permission=permission, role=role, file=file,
+                session=session, resumes=row.resumes,
+            )  # fmt: skip
         except AiorchError as error:
-            self._fail(row, str(error))
+            self.fail(row, str(error))
             return None
-        self._journal.set_worker(row.number, state=WorkerState.STARTING, agent=profile.name, reason="")
+        self._journal.set_worker(
+            row.number, state=WorkerState.STARTING, agent=profile.name, reason="", session=session
+        )
         given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
         given |= profile.env
         given |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
-        text = task_text(profile, row.task, role) if any(file in word for word in argv) else None
+        text = task_text(profile, task, role) if any(file in word for word in argv) else None
         job = Job(row.action, argv, stdin, directory, given, text)
         try:
             return Spawn(*self._launcher.start(job))
         except OSError as error:
-            self._fail(row, f"its files cannot be written: {error}")
+            self.fail(row, f"its files cannot be written: {error}")
             return None
 
-    def _label(self, workers: Sequence[tuple[WorkerRow, Placed]]) -> None:
+    def label(self, workers: Sequence[tuple[WorkerRow, Placed]]) -> None:
+        """Name the panes of workers, and let their wrappers know that the panes will stay."""
         self._columns.label(workers)
         for row, _ in workers:
             self._launcher.mark_labelled(row.action)
 
-    def _settle(self, row: WorkerRow, status: int | None) -> None:
+    def settle(self, row: WorkerRow, status: int | None) -> None:
         """Decide what the end of an attempt means; `status` is what its wrapper recorded, if anything."""
         reason = _exit_reason(status)
         if status is None and self._session.pane(row.pane) is None:
-            self._end(row, WorkerState.KILLED, None, row.reason or "its pane was closed")
+            self.end(row, WorkerState.KILLED, None, row.reason or "its pane was closed")
             return
         if status is None:
             status, reason = self._ask_tmux(row)
         if row.reason:
             # Told to end, whatever it says then: by the user it is killed, by its time limit it failed.
             state = WorkerState.KILLED if row.reason == _STOPPED else WorkerState.FAILED
-            self._end(row, state, status, row.reason)
+            self.end(row, state, status, row.reason)
         elif status == 0:
             self._finish(row)
         elif row.attempt <= self._config.retries:
             with self._journal.transaction():
                 self._note_failure(row, status, reason)
-                self._queue_again(self._journal.worker(row.number), time.time() + self._config.retry_delay)
+                self.queue_again(self._journal.worker(row.number), time.time() + self._config.retry_delay)
             self._columns.show_state(row, "failed")
         else:
-            self._end(row, WorkerState.FAILED, status, reason)
+            self.end(row, WorkerState.FAILED, status, reason)
 
     def _ask_tmux(self, row: WorkerRow) -> tuple[int | None, str]:
         """Return (status, reason) of a worker whose wrapper left no record: it was killed itself."""
@@ -327,7 +309,7 @@ class Crew:
         result = self._launcher.result(row.action) or self._last_words(row)
         with self._journal.transaction():
             self._journal.set_worker(row.number, result=result)
-            self._end(row, WorkerState.DONE, 0, "")
+            self.end(row, WorkerState.DONE, 0, "")
 
     def _last_words(self, row: WorkerRow) -> str:
         try:
@@ -343,7 +325,8 @@ class Crew:
         again = f"{row.name}: attempt {row.attempt + 1} of {self._config.retries + 1}"
         self._journal.add_event(Tag.RETRYING, f"{again} in {self._config.retry_delay:g} s")
 
-    def _queue_again(self, row: WorkerRow, not_before: float) -> None:
+    def queue_again(self, row: WorkerRow, not_before: float, *, resumes: bool = False) -> None:
+        """Queue another attempt; with `resumes` it goes on with the agent's own session."""
         self._journal.set_worker(
             row.number,
             state=WorkerState.QUEUED,
@@ -353,13 +336,17 @@ class Crew:
             result="",
             status=None,
             pid=0,
+            ticks=0,
+            resumes=resumes,
         )
 
-    def _fail(self, row: WorkerRow, reason: str) -> None:
+    def fail(self, row: WorkerRow, reason: str) -> None:
+        """Note that a worker failed, for a reason that is not its exit status."""
         # A cause may come with a list of what to do; the event log gets its sentence.
-        self._end(row, WorkerState.FAILED, None, reason.partition("\n")[0])
+        self.end(row, WorkerState.FAILED, None, reason.partition("\n")[0])
 
-    def _end(self, row: WorkerRow, state: WorkerState, status: int | None, reason: str) -> None:
+    def end(self, row: WorkerRow, state: WorkerState, status: int | None, reason: str) -> None:
+        """Write down how a worker ended, and close its directive when it was the last one."""
         with self._journal.transaction():
             self._journal.set_worker(row.number, state=state, status=status, reason=reason, ended=time.time())
             if state is WorkerState.DONE:

@@ -36,13 +36,19 @@ _MAX_DESCRIPTORS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The session an engine is for; `pane` is the primary, empty when an old run is taken up."""
+    """The session an engine is for; `pane` is the primary, empty when the session's own run is taken up.
+
+    `root` is the directory of a run that lost its tmux and goes on around `pane`, with `rerun` all of its
+    workers that were cut off once more.
+    """
 
     socket: str
     session: str
     pane: str = ""
     agent: str | None = None
     config: Path | None = None
+    root: Path | None = None
+    rerun: bool = False
 
 
 def start(target: Target, state: Path) -> Path:
@@ -158,17 +164,20 @@ def _lock_run(root: Path) -> None:
 
 def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher) -> Run:
     found = run_root(target)
+    if found is not None and target.root not in (None, found):
+        raise EngineError("this session has a run already: `aiorch stop` ends it first")
     if found is not None:
         return _resumed(found, target, control, exits)
     if not target.pane:
         raise EngineError("this session has no run to resume")
-    settings = _settings(control, target)
     check_pane(Session(control, target.session), target.pane)
+    if target.root is not None:
+        return _taken_over(target.root, target, control, exits)
+    settings = _settings(control, target)
     root = state / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     run = Run(settings, root, control, exits)
     _lock_run(root)
-    config = str(target.config) if target.config else None
-    run.journal.set_meta("target", {"pane": target.pane, "agent": target.agent, "config": config})
+    run.journal.set_meta("target", _facts(target))
     try:
         run.begin()
     except AiorchError:
@@ -200,6 +209,27 @@ def _resumed(root: Path, target: Target, control: ControlClient, exits: ExitWatc
         log.exception("the run cannot be resumed")
         raise
     return run
+
+
+def _taken_over(root: Path, target: Target, control: ControlClient, exits: ExitWatcher) -> Run:
+    """Go on with a run whose tmux is gone, around another pane."""
+    _lock_run(root)
+    _log_to(root / "engine.log")
+    run = Run(_settings(control, target), root, control, exits)
+    run.journal.set_meta("target", _facts(target))
+    try:
+        run.take_over(rerun=target.rerun)
+    except Exception:
+        log.exception("the run cannot be taken over")
+        raise
+    return run
+
+
+def _facts(target: Target) -> dict[str, str | None]:
+    """Return what another engine needs to know of where this one is."""
+    config = str(target.config) if target.config else None
+    names = ("socket", "session", "pane", "agent")
+    return {name: getattr(target, name) for name in names} | {"config": config}
 
 
 def _settings(control: ControlClient, target: Target) -> Settings:

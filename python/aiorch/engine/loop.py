@@ -173,7 +173,7 @@ class Engine:
         run.reattach(ControlClient(run.socket, run.session.session, self.notify_tmux))
         for kind in (Kind.LOG, Kind.INBOX, Kind.FILES):
             self._wake(kind)
-        run.crew.reconcile()
+        run.recovery.reconcile()
 
     def _next(self, run: Run) -> Event | None:
         """Return the next event, or None when it is time for something that was put off."""

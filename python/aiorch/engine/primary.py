@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aiorch import process
-from aiorch.capture.directive import Sighting
+from aiorch.capture.directive import Directive, Sighting
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.tail import Cursor, SegmentTail
@@ -144,6 +144,24 @@ class Primary:
             self.session.control.run(*owner)
         return found
 
+    def read_rest(self) -> list[Sighting]:
+        """Return what stands in the log of a pane that is gone and was not read yet."""
+        sizes, former = self.journal.sizes(), self.journal.meta("agent")
+        self._size = sizes[0][2:] if sizes else self._size
+        self._start_reader(self._noted("begin"), _picture(self.journal.meta("seed")))
+        profile = self._profiles.get(str(former[0])) if isinstance(former, list) else None
+        if profile is not None and profile.screen:
+            self.reader.use_gutter(Gutter.from_mapping(profile.screen))
+        found = self._replay(self._noted("cursor"), sizes)
+        for cursor, sightings in self.read():
+            found += sightings
+            self.commit(cursor)
+        found += self.reader.settle()
+        self._tail.close()
+        return [
+            one for one in found if isinstance(one, Directive) and not self.journal.has_payload(one.payload)
+        ]
+
     def read(self) -> Iterator[tuple[Cursor, list[Sighting]]]:
         """Yield what is new in the log, chunk by chunk, with the cursor after each chunk."""
         for cursor, data in self._tail.read():
@@ -234,7 +252,8 @@ class Primary:
     def working_directory(self) -> str:
         """Return the directory that the lead works in."""
         found = (process.working_directory(pid) for pid in self._pids())
-        return next((path for path in found if path), str(Path.home()))
+        noted = self.journal.meta("directory")
+        return next((path for path in found if path), noted if isinstance(noted, str) else str(Path.home()))
 
     def drop_read_segments(self) -> None:
         """Delete log segments that were read long ago, all but the last KEPT_SEGMENTS."""

@@ -18,6 +18,7 @@ from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
 from aiorch.engine.primary import Primary
+from aiorch.engine.recovery import Recovery
 from aiorch.engine.requests import Requests
 from aiorch.engine.session_file import Agent
 from aiorch.engine.transcripts import Told, Transcripts
@@ -74,10 +75,11 @@ class Run:
         )
         monitor = paths.own_command("--run", str(root), "monitor")
         self.columns = Columns(self.session, self.journal, settings.pane, settings.config, monitor)
+        config, profiles, launcher = settings.config, settings.profiles, LocalLauncher(self.paths.workers)
         self.crew = Crew(
-            self.session, self.journal, LocalLauncher(self.paths.workers), self.primary, self.columns,
-            settings.config, settings.profiles, exits,
-        )  # fmt: skip
+            self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits
+        )
+        self.recovery = Recovery(self.crew, self.session, self.journal, launcher, config, profiles, exits)
         self.intake = Intake(self.journal, self.crew, self.primary, settings.config, settings.profiles)
         self.transcripts = Transcripts(self.journal)
         self.requests = Requests(self)
@@ -91,6 +93,11 @@ class Run:
         self._announce()
         self._keep_history()
         self.columns.clear()
+        self._adopt()
+        self._watch_pipe()
+
+    def _adopt(self) -> None:
+        """Open pipe and columns around the pane; what it shows by then never runs."""
         self.primary.open()
         agent = self.primary.agent
         self.columns.open(agent.name if agent else "")
@@ -102,13 +109,43 @@ class Run:
             for sighting in before:
                 self.intake.take(sighting)
             self._follow_files()
+            self.journal.set_meta("directory", self.primary.working_directory())
             self.journal.set_meta("begun", True)
+
+    def take_over(self, *, rerun: bool) -> None:
+        """Go on with a run that lost its tmux, around another pane: what it had not read yet comes first.
+
+        `rerun` is the user's word that every worker which was cut off may run once more.
+        """
+        if self.journal.meta("taking_over") is None:
+            with self.journal.transaction():
+                for name in ("history", "window", "primary_gone"):
+                    self.journal.set_meta(name, None)
+                # An engine that is killed on the way is followed by one that goes on here.
+                self.journal.set_meta("taking_over", {"rerun": rerun})
+        self._announce()
+        self._keep_history()
+        self.columns.clear()
+        self.transcripts.restore()
+        with self.journal.transaction():
+            left = self.primary.read_rest()
+            # A session file says it exactly, and is read when the agent is followed.
+            for sighting in () if self.transcripts.had_file else left:
+                self.intake.take(sighting)
+        self._adopt()
+        with self.journal.transaction():
+            self.recovery.take_over(rerun=rerun)
+            self.journal.set_meta("taking_over", None)
         self._watch_pipe()
 
     def resume(self) -> None:
         """Take up the run where the last engine left it."""
         if not self.journal.meta("begun"):
             self.begin()
+            return
+        half = self.journal.meta("taking_over")
+        if isinstance(half, dict):
+            self.take_over(rerun=bool(half.get("rerun")))
             return
         self._announce()
         self._keep_history()
@@ -122,7 +159,7 @@ class Run:
             # Rows may be read in another way than before: what was taken is not taken under another key.
             new = (sighting for sighting in found if isinstance(sighting, Directive))
             self._see([sighting for sighting in new if not self.journal.has_payload(sighting.payload)])
-        self.crew.reconcile()
+        self.recovery.reconcile()
         self._watch_pipe()
 
     def reattach(self, control: ControlClient) -> None:

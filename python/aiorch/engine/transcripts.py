@@ -132,6 +132,15 @@ class Transcripts:
         folders = [*self._places.values(), *(path.parent for path in files)]
         return list(dict.fromkeys(folders)), [*self._places, *files]
 
+    @property
+    def had_file(self) -> bool:
+        """Return whether the last engine read a file that was sure to be the session of its agent."""
+        last = self._last
+        return last is not None and any(
+            kept.get("bound") and (kept.get("pid"), kept.get("ticks")) == (last.pid, last.ticks)
+            for kept in self._kept.values()
+        )
+
     def follow(self, agent: Agent | None) -> Iterator[Told]:
         """Follow another agent from now on; yield what the last one still said."""
         unread, self._unread = self._unread, False

@@ -67,7 +67,8 @@ class Event:
 class WorkerRow:
     """One worker as the journal has it; times are seconds since the epoch.
 
-    `ticks` is the kernel's start mark: with the pid it names one process and no later one.
+    `ticks` is the kernel's start mark: with the pid it names one process and no later one. `session` is the
+    agent's own session, which the present attempt goes on with when it `resumes`.
     """
 
     number: int
@@ -89,6 +90,9 @@ class WorkerRow:
     started: float | None
     ended: float | None
     ticks: int = 0
+    idempotent: bool = False
+    session: str = ""
+    resumes: bool = False
 
     @property
     def action(self) -> str:

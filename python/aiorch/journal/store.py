@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
 from aiorch.journal.rows import ENDED, DirectiveRow, DirectiveState, Event, Tag, WorkerRow, WorkerState
 from aiorch.journal.schema import upgrade
+from aiorch.plan.schema import WorkerSpec
 
 _WORKER_COLUMNS = frozenset(field.name for field in fields(WorkerRow))
 
@@ -199,13 +200,14 @@ class Journal:
         ).fetchone()
         return None if row is None else _directive_row(row)
 
-    def add_worker(self, directive: int, name: str, type_: str, task: str, after: Sequence[str]) -> int:
+    def add_worker(self, directive: int, spec: WorkerSpec) -> int:
         """Record a worker as queued and return its number."""
         cursor = self._db.execute(
-            "INSERT INTO workers (directive, name, type, task, after, state, created)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (directive, name, type_, task, json.dumps(list(after)), WorkerState.QUEUED, time.time()),
-        )
+            "INSERT INTO workers (directive, name, type, task, after, idempotent, state, created)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (directive, spec.name, spec.type, spec.task, json.dumps(spec.after), spec.idempotent,
+             WorkerState.QUEUED, time.time()),
+        )  # fmt: skip
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
@@ -243,6 +245,10 @@ class Journal:
         """Note that these panes are closed: tmux may give the place to another worker."""
         marks = ", ".join("?" * len(panes))
         self._db.execute(f"UPDATE workers SET pane = '' WHERE pane IN ({marks})", tuple(panes))
+
+    def forget_all_panes(self) -> None:
+        """Note that all panes are gone: another tmux server gives their ids to others."""
+        self._db.execute("UPDATE workers SET pane = ''")
 
     def is_open(self, directive: int) -> bool:
         """Return whether a directive has workers that have not ended."""
@@ -285,6 +291,7 @@ def _worker_row(row: sqlite3.Row) -> WorkerRow:
     values = {name: row[name] for name in row.keys() if name in _WORKER_COLUMNS}  # noqa: SIM118
     values["after"] = tuple(json.loads(values["after"]))
     values["state"] = WorkerState(values["state"])
+    values |= {name: bool(values[name]) for name in ("idempotent", "resumes") if name in values}
     return WorkerRow(**values)
 
 

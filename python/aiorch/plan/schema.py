@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiorch.errors import DirectiveError
 
@@ -17,7 +17,7 @@ MAX_ID = 200
 MAX_PATH = 1024
 
 _REQUEST_KEYS = ("task", "id", "workers", "file")
-_WORKER_KEYS = ("name", "type", "task", "after", "host")
+_WORKER_KEYS = ("name", "type", "task", "after", "host", "idempotent")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,254}")
@@ -26,13 +26,17 @@ _NAME_REST = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """One worker that is asked for; an empty `type` or `task` is filled in by the plan."""
+    """One worker that is asked for; an empty `type` or `task` is filled in by the plan.
+
+    `idempotent` says that it may be run again when nobody knows how far it came.
+    """
 
     name: str
     type: str
     task: str
     after: tuple[str, ...] = ()
     host: str | None = None
+    idempotent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,10 @@ def _worker(item: object, index: int, unknown: list[str]) -> WorkerSpec:
     name = _name(given, f"{where}.name") if given is not None else clean_name(kind) or f"worker-{index + 1}"
     task = "" if item.get("task") is None else _text(item["task"], f"{where}.task")
     host = _pattern(item.get("host"), f"{where}.host", _HOST) or None
-    return WorkerSpec(name, kind, task, _after(item.get("after"), where), host)
+    again = item.get("idempotent", False)
+    if not isinstance(again, bool):
+        raise DirectiveError(f'"{where}.idempotent" must be true or false, not {_kind(again)}')
+    return WorkerSpec(name, kind, task, _after(item.get("after"), where), host, again)
 
 
 def _name(value: object, key: str) -> str:
@@ -221,5 +228,5 @@ def _with_unique_names(specs: list[WorkerSpec]) -> tuple[WorkerSpec, ...]:
         # A number must not take a name that another worker was given.
         name = unique_name(spec.name, taken | (set(names) - {spec.name}))
         taken.add(name)
-        result.append(WorkerSpec(name, spec.type, spec.task, spec.after, spec.host))
+        result.append(replace(spec, name=name))
     return tuple(result)

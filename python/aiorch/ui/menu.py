@@ -61,6 +61,16 @@ def menu_arguments(
     return [part for section in sections for item in (*section, ("",)) for part in item][:-1]
 
 
+def offer_arguments(program: Sequence[str], pane: str, client: str, run: str, words: str) -> list[str]:
+    """Return the items of the menu that offers to go on with a run that was cut off, `words` about it."""
+    place = ("--pane", pane, "--client", client)
+    resume, begin = (
+        _in_shell(*program, "resume", run, *place),
+        _in_shell(*program, "start", "--fresh", *place),
+    )
+    return [f"Go on: {quote.literal(_short(words))}", "r", resume, "Begin a new run", "n", begin]
+
+
 def _height(sections: Sequence[Section]) -> int:
     # A line between two sections, and the border.
     return sum(len(section) for section in sections) + len(sections) - 1 + 2
@@ -127,9 +137,12 @@ def _crew(row: DirectiveRow) -> str:
 
 
 def _request(run: RunCommands, *arguments: str) -> str:
+    return _in_shell("/bin/sh", run.request, run.inbox, *arguments)
+
+
+def _in_shell(*argv: str) -> str:
     # The menu expands its commands as formats, then run-shell does it again.
-    text = quote.shell(["/bin/sh", run.request, run.inbox, *arguments])
-    return f"run-shell -b {quote.word(quote.literal(quote.literal(text)))}"
+    return f"run-shell -b {quote.word(quote.literal(quote.literal(quote.shell(argv))))}"
 
 
 def _program(program: Sequence[str], verb: str) -> str:

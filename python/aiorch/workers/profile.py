@@ -38,7 +38,7 @@ ROLES: Mapping[str, str | None] = {
 }
 
 _BUILTIN = Path(__file__).with_name("profiles")
-_PLACEHOLDER = re.compile(r"\{(agent|task|file|python|plugin)\}")
+_PLACEHOLDER = re.compile(r"\{(agent|task|file|id|python|plugin)\}")
 _INTERPRETER = re.compile(r"(node|nodejs|bun|deno|python[0-9.]*|pypy[0-9.]*|sh|bash|dash|zsh|uv|npx)")
 # Text that starts so would be an option, or a command of the agent itself; one word alone may be the name
 # of a subcommand (`claude update`, `codex exec review`).
@@ -50,13 +50,16 @@ class Launch:
     """One way to start an agent.
 
     In `argv`, `{agent}` is the program, `{permission}` alone stands for the words of the permission,
-    `{task}` is the task in one argument, `{file}` a file that holds it. `task_via` is arg, stdin
-    or file.
+    `{task}` is the task in one argument, `{file}` a file that holds it. `{session}` alone stands for the
+    words of `session`, which give the agent's own session an id, or of `resume`, which go on with it; in
+    them `{id}` is a UUID. `task_via` is arg, stdin or file.
     """
 
     argv: tuple[str, ...] = ()
     task_via: str = "arg"
     permission: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    session: tuple[str, ...] = ()
+    resume: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,17 +117,32 @@ def effective_mode(profile: AgentProfile, mode: str, permission: str) -> str:
     return wanted if profile.interactive is not None else "oneshot"
 
 
+def launch_of(profile: AgentProfile, mode: str, permission: str) -> Launch:
+    """Return the way in which a worker of this mode and permission is started."""
+    kind = effective_mode(profile, mode, permission)
+    return profile.interactive if kind == "interactive" and profile.interactive else profile.oneshot
+
+
 def command(
-    profile: AgentProfile, *, task: str, mode: str, permission: str, role: str | None, file: str | None = None
+    profile: AgentProfile,
+    *,
+    task: str,
+    mode: str,
+    permission: str,
+    role: str | None,
+    file: str | None = None,
+    session: str = "",
+    resumes: bool = False,
 ) -> tuple[list[str], str | None]:
     """Return the argv of a worker, and the text for its stdin when the profile wants the task there.
 
     The task is one argument that no shell sees; only the type `shell` is a shell. `file` is the
     path of a file with the same text, for profiles that read the task from one: write
-    `task_text(…)` into it. Raises ProfileError when the agent has no such permission or needs a file.
+    `task_text(…)` into it. `session` is the id of the agent's own session, none without one; with `resumes`
+    it goes on with that. Raises ProfileError when the agent has no such permission or needs a file.
     """
     kind = effective_mode(profile, mode, permission)
-    launch = profile.interactive if kind == "interactive" and profile.interactive else profile.oneshot
+    launch = launch_of(profile, mode, permission)
     if launch.permission and permission not in launch.permission:
         raise ProfileError(
             f'{profile.title} has no permission level "{permission}" for {kind} workers, only'
@@ -133,12 +151,11 @@ def command(
     if launch.task_via == "file" and file is None:
         raise ProfileError(f"{profile.title} reads its task from a file, and there is none")
     text = task_text(profile, task, role)
-    values = {"agent": _program(profile), "task": text, "file": file or ""}
-    argv: list[str] = []
-    for word in launch.argv:
-        # A level may hold `{agent}` too: OpenCode takes its permissions from the environment.
-        words = launch.permission.get(permission, ()) if word == "{permission}" else (word,)
-        argv += [_fill(part, values) for part in words]
+    values = {"agent": _program(profile), "task": text, "file": file or "", "id": session}
+    conversation = (launch.resume if resumes else launch.session) if session else ()
+    # A level may hold `{agent}` too: OpenCode takes its permissions from the environment.
+    several = {"{permission}": launch.permission.get(permission, ()), "{session}": conversation}
+    argv = [_fill(part, values) for word in launch.argv for part in several.get(word, (word,))]
     return argv, text if launch.task_via == "stdin" else None
 
 
@@ -365,11 +382,15 @@ def _launch(reader: Reader) -> Launch:
     levels = reader.sub("permission")
     permission = {level: levels.words(level) for level in PERMISSIONS if level in levels.table}
     levels.finish()
+    session, resume = reader.words("session"), reader.words("resume")
+    for name, words in (("session", session), ("resume", resume)):
+        if words and ("{session}" not in argv or not any("{id}" in word for word in words)):
+            reader.problem(name, 'needs "{id}", and "{session}" as a word of argv')
     reader.finish()
     wanted = {"arg": "{task}", "file": "{file}"}.get(via)
     if argv and wanted and not any(wanted in word for word in argv):
         reader.problem("argv", f'needs "{wanted}", or another task_via ({", ".join(TASK_VIA)})')
-    return Launch(argv, via, permission)
+    return Launch(argv, via, permission, session, resume)
 
 
 def _env(reader: Reader) -> dict[str, str]:

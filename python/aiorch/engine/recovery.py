@@ -1,0 +1,113 @@
+"""Taking up workers that an earlier engine began: what became of them, and which begin again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from aiorch import process
+from aiorch.config import Config
+from aiorch.engine.crew import Crew
+from aiorch.errors import AiorchError
+from aiorch.journal import ACTIVE, Journal, Tag, WorkerRow, WorkerState
+from aiorch.launch.exits import ExitWatcher
+from aiorch.launch.local import LocalLauncher
+from aiorch.tmux.session import Placed, Session
+from aiorch.workers.profile import AgentProfile, launch_of
+
+
+class Recovery:
+    """Brings the crew of one run up to date; every method is called on the engine's thread only."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        session: Session,
+        journal: Journal,
+        launcher: LocalLauncher,
+        config: Config,
+        profiles: Mapping[str, AgentProfile],
+        exits: ExitWatcher,
+    ) -> None:
+        self._crew, self._session, self._journal = crew, session, journal
+        self._launcher, self._config = launcher, config
+        self._profiles, self._exits = profiles, exits
+
+    def reconcile(self) -> None:
+        """After a restart: find out what became of every worker that was about to start or working."""
+        for row in self._journal.unfinished():
+            if row.state not in ACTIVE:
+                continue
+            try:
+                self._reconcile(row)
+            except (AiorchError, OSError, ValueError) as error:
+                # One broken record must not keep the others from being taken up.
+                self._crew.fail(row, f"its record cannot be read: {error}")
+
+    def take_over(self, *, rerun: bool) -> None:
+        """After the loss of tmux: find out what became of every worker, and begin again what may be.
+
+        One that left no record of its end goes on in its agent's own session where that has one; else it
+        runs once more when it is idempotent or the user says so (`rerun`), and is lost when neither holds.
+        """
+        self._journal.forget_all_panes()
+        for row in self._journal.unfinished():
+            if row.state not in ACTIVE:
+                continue
+            pid = row.pid or self._launcher.attach(row.action) or 0
+            if pid == 0:
+                self._journal.set_worker(row.number, state=WorkerState.QUEUED)
+            elif self._launcher.poll(row.action) is not None:
+                self._crew.settle(row, self._launcher.poll(row.action))
+            elif self._is_running(replace(row, pid=pid)):
+                # It outlived its terminal; its record will tell how it ended.
+                self._journal.set_worker(row.number, state=WorkerState.WORKING, pid=pid)
+                self._exits.add(pid)
+            else:
+                self._begin_again(row, rerun=rerun)
+
+    def _begin_again(self, row: WorkerRow, *, rerun: bool) -> None:
+        profile = self._profiles.get(row.agent)
+        mode, permission = self._config.mode_of(row.type), self._config.permission_of(row.type)
+        resumes = bool(profile and row.session and launch_of(profile, mode, permission).resume)
+        if row.reason:
+            self._crew.end(row, WorkerState.KILLED, None, row.reason)
+        elif resumes or rerun or row.idempotent:
+            how = f"goes on in its session {row.session}" if resumes else "runs once more"
+            with self._journal.transaction():
+                self._crew.queue_again(row, 0.0, resumes=resumes)
+                self._journal.add_event(Tag.RETRYING, f"{row.name}: cut off with tmux, {how}")
+        else:
+            self._crew.end(
+                row, WorkerState.LOST, None, f"cut off with tmux: `aiorch retry {row.name}` runs it again"
+            )
+
+    def _reconcile(self, row: WorkerRow) -> None:
+        info = self._session.find_started(row.action)
+        pid = row.pid or self._launcher.attach(row.action) or (info.pid if info else 0)
+        if pid == 0:
+            # Journaled but never begun: it is started now, under the same action.
+            self._journal.set_worker(row.number, state=WorkerState.QUEUED)
+            return
+        place = Placed(info.pane if info else row.pane, pid)
+        if row.state is WorkerState.STARTING:
+            # The last engine died before it could write this down; the pid may be another's by now.
+            with self._journal.transaction():
+                self._crew.note_start(row, place, time.time(), known=row.action in process.command_line(pid))
+            row = self._journal.worker(row.number)
+        if info is not None:
+            self._crew.label([(row, place)])
+        if self._is_running(row):
+            if row.reason:
+                # Told to end before the engine was lost, which may not have come to the signal.
+                self._crew.tell(row)
+            self._exits.add(pid)
+        else:
+            self._crew.settle(row, self._launcher.poll(row.action))
+
+    def _is_running(self, row: WorkerRow) -> bool:
+        """Say whether a worker's process is there: its pid may be another's by now."""
+        if row.ticks:
+            return process.is_same(row.pid, row.ticks)
+        return process.is_alive(row.pid) and row.action in process.command_line(row.pid)

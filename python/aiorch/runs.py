@@ -1,0 +1,113 @@
+"""The runs on this machine: which of them lost their tmux and can go on."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiorch.errors import AiorchError, UsageError
+from aiorch.journal import ACTIVE, Journal, WorkerState
+from aiorch.paths import RunPaths
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """A run that was not stopped and has no engine; `changed` is in seconds since the epoch.
+
+    `socket` and `session` say where in tmux it was.
+    """
+
+    root: Path
+    socket: str
+    session: str
+    directory: str
+    changed: float
+    unfinished: int
+    asking: int
+    done: int
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether there is something left to do in it."""
+        return self.unfinished > 0 or self.asking > 0
+
+
+def cut_off_runs(state: Path) -> list[CutOff]:
+    """Return the runs below the state directory that can go on, the last one first."""
+    found = [run for root in (state / "runs").glob("*") if (run := _read(root)) is not None]
+    return sorted(found, key=lambda run: run.changed, reverse=True)
+
+
+def choose(runs: list[CutOff], wanted: str | None, directory: str) -> CutOff:
+    """Return the run of that name, else the last one of this directory, else the only one.
+
+    Raises UsageError with the names there are.
+    """
+    if wanted is not None:
+        chosen = [run for run in runs if run.root.name == wanted]
+    else:
+        chosen = [run for run in runs if run.directory == directory][:1] or (runs if len(runs) == 1 else [])
+    if chosen:
+        return chosen[0]
+    names = "".join(f"\n  {line}" for line in map(described, runs))
+    if not runs:
+        raise UsageError("there is no run to go on with: all were stopped, or have an engine")
+    raise UsageError(f"name the run to go on with (`aiorch resume RUN`):{names}")
+
+
+def described(run: CutOff) -> str:
+    """Return one line about a run."""
+    parts = [f"{run.unfinished} unfinished", f"{run.asking} waiting for an answer", f"{run.done} done"]
+    return f"{run.root.name}  {', '.join(parts)}, in {run.directory}"
+
+
+def _read(root: Path) -> CutOff | None:
+    path = RunPaths(root).journal
+    try:
+        if _has_engine(root):
+            return None
+        journal = Journal(path, read_only=True)
+    except (OSError, sqlite3.Error, AiorchError):
+        return None
+    try:
+        if not journal.meta("begun") or journal.meta("stopped"):
+            return None
+        counts, directory, target = journal.counts(), journal.meta("directory"), journal.meta("target")
+        place = target if isinstance(target, dict) else {}
+        unfinished = sum(counts.get(state, 0) for state in {*ACTIVE, WorkerState.QUEUED, WorkerState.LOST})
+        return CutOff(
+            root,
+            str(place.get("socket", "")),
+            str(place.get("session", "")),
+            directory if isinstance(directory, str) else "",
+            max(_times(path)),
+            unfinished,
+            journal.asking(),
+            counts.get(WorkerState.DONE, 0),
+        )
+    except (sqlite3.Error, ValueError):
+        return None
+    finally:
+        journal.close()
+
+
+def _times(path: Path) -> Iterator[float]:
+    """Yield when the journal was written, of which the last part may be beside it."""
+    for name in (path, path.with_name(f"{path.name}-wal")):
+        if name.exists():
+            yield name.stat().st_mtime
+
+
+def _has_engine(root: Path) -> bool:
+    descriptor = os.open(root / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

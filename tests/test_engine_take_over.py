@@ -1,0 +1,234 @@
+"""tmux dies under a run: what was done stays known, what was cut off begins again where it may."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from aiorch.errors import UsageError
+from aiorch.runs import CutOff, choose
+from conftest import LabMaker
+from support.actor import AGENT, CONFIG, Actor, directive, tasks
+from support.client import PREFIX, Client
+from support.crashes import CONFIG as CRASHES
+from support.crashes import Crashes
+from support.lab import REPO, STEP, Lab, alive, until
+
+GATED = "while [ ! -e {gate} ]; do sleep 0.05; done; echo {name} >>ran"
+# Claude Code's own sessions: an attempt is cut off, the next one goes on where it was.
+CLAUDE = """#!/bin/sh
+printf '%s\\n' "$*" >>"$HOME/calls"
+case "$*" in *--resume*) exit 0 ;; esac
+exec sleep 60
+"""
+
+
+def kill_server(lab: Lab) -> None:
+    """Let the tmux server die as in a power cut, and wait until all that was in it is gone."""
+    pids = [*lab.engine_pids(), *(row.pid for row in lab.workers().values() if row.state == "working")]
+    os.kill(int(lab.tmux("display-message", "-p", "#{pid}")), signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in pids), "engine and workers are gone")
+
+
+def ran(lab: Lab) -> list[str]:
+    path = lab.project / "ran"
+    return path.read_text().split() if path.exists() else []
+
+
+def spec(lab: Lab, name: str, **more: object) -> dict[str, object]:
+    task = GATED.format(gate=lab.root / f"gate-{name}", name=name)
+    return {"name": name, "type": "step", "task": task, **more}
+
+
+def test_a_crew_goes_on_in_a_new_server(lab: Lab) -> None:
+    lab.start(f"max_workers = 3\n{STEP}")
+    for name in ("early", "again", "waits"):
+        (lab.root / f"gate-{name}").touch()
+    lab.delegate(spec(lab, "early"))
+    lab.wait_state(early="done")
+    (lab.root / "gate-again").unlink()
+    lab.delegate(spec(lab, "cut"), spec(lab, "again", idempotent=True), spec(lab, "busy"), spec(lab, "waits"))
+    lab.wait_state(cut="working", again="working", busy="working", waits="queued")
+    kill_server(lab)
+    assert ran(lab) == ["early"]
+    (lab.root / "gate-again").touch()
+    lab.__enter__()
+    said = lab.aiorch("resume")
+    assert "4 unfinished" in said.stdout and "1 done" in said.stdout
+    lab.wait_state(early="done", cut="lost", again="done", busy="lost", waits="done")
+    assert sorted(ran(lab)) == ["again", "early", "waits"]
+    assert "aiorch retry cut" in lab.workers()["cut"].reason
+    roles = [row[0] for row in lab.panes("@aiorch_role")]
+    assert {"primary", "monitor", "worker"} <= set(roles)
+    (lab.root / "gate-cut").touch()
+    lab.aiorch("retry", "cut")
+    lab.wait_state(cut="done")
+    # What is said now is a directive like any other.
+    lab.delegate(("new", "true"))
+    lab.wait_state(new="done")
+    lab.aiorch("stop")
+    assert "no run was cut off" in lab.aiorch("resume", "--list").stdout
+
+
+def test_the_user_may_have_all_run_once_more(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(spec(lab, "cut"))
+    lab.wait_state(cut="working")
+    kill_server(lab)
+    (lab.root / "gate-cut").touch()
+    lab.__enter__()
+    lab.aiorch("resume", "--rerun")
+    lab.wait_state(cut="done")
+    assert ran(lab) == ["cut"]
+
+
+def test_an_agent_goes_on_in_its_own_session(lab: Lab) -> None:
+    lab.put_program("claude", CLAUDE)
+    lab.start(STEP)
+    lab.delegate({"name": "a", "type": "claude", "task": "Build a REST API"})
+    lab.wait_state(a="working")
+    until((lab.home / "calls").exists, "the agent runs")
+    session = lab.workers()["a"].session
+    kill_server(lab)
+    lab.__enter__()
+    lab.aiorch("resume")
+    lab.wait_state(a="done")
+    first, second = (lab.home / "calls").read_text().split("-p ")[1:]
+    assert f"--session-id {session}" in first
+    assert f"--resume {session}" in second and "cut off" in second and "Build a REST API" in second
+
+
+def test_a_worker_that_left_its_record_is_not_run_again(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(spec(lab, "cut", idempotent=True))
+    lab.wait_state(cut="working")
+    row, run = lab.workers()["cut"], lab.run
+    kill_server(lab)
+    # It had come to its end, and nobody was there to see it.
+    (run / "workers" / row.action / "exit").write_text("0\n")
+    lab.__enter__()
+    lab.aiorch("resume")
+    lab.wait_state(cut="done")
+    assert ran(lab) == []
+
+
+def test_what_was_printed_and_not_read_asks_when_the_run_goes_on(lab: Lab) -> None:
+    lab.start('default_type = "step"\n' + STEP)
+    (lab.run / "restarts").write_text(f"{2**40}\n" * 5)
+    lab.kill_engine()
+    lab.say({"task": "echo late >>ran"})
+    logs = lab.run / "log"
+    until(lambda: any(b"late" in path.read_bytes() for path in logs.iterdir()), "it is in the log")
+    os.kill(int(lab.tmux("display-message", "-p", "#{pid}")), signal.SIGKILL)
+    lab.__enter__()
+    lab.aiorch("resume")
+    lab.wait_told("ASKING", "start 1 worker?")
+    lab.aiorch("approve")
+    until(lambda: ran(lab) == ["late"], "it runs once")
+
+
+def test_what_the_session_file_got_last_runs_once(tmp_path: Path) -> None:
+    lab = Lab(tmp_path / "lab")
+    lab._primary = [str(lab.put_program("claude", AGENT))]
+    with lab:
+        actor = Actor(lab)
+        lab.start(CONFIG)
+        actor.both(directive("echo one >>ran"))
+        until(lambda: ran(lab) == ["one"], "the first")
+        kill_server(lab)
+        actor.write(directive("echo two >>ran"))
+        lab.__enter__()
+        lab.aiorch("resume")
+        until(lambda: ran(lab) == ["one", "two"], "the second")
+        assert tasks(lab) == ["echo one >>ran", "echo two >>ran"]
+
+
+@pytest.mark.parametrize(("key", "states"), [("r", {"cut": "lost"}), ("n", {})])
+def test_the_key_offers_to_go_on(make_lab: LabMaker, key: str, states: dict[str, str]) -> None:
+    lab = make_lab(size=(100, 30))
+    _install(lab)
+    lab.start()
+    lab.delegate(spec(lab, "cut"))
+    lab.wait_state(cut="working")
+    kill_server(lab)
+    lab.__enter__()
+    _install(lab)
+    with Client(str(lab.socket), size=(100, 30)) as client:
+        client.wait_for("$")
+        client.send(PREFIX + "O")
+        client.wait_for("1 unfinished")
+        client.send(key)
+        until(lambda: bool(lab.engine_pids()), "an engine")
+        until(lambda: {name: str(row.state) for name, row in lab.workers().items()} == states, f"{states}")
+
+
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_an_engine_killed_while_it_takes_over_is_followed_by_one_that_goes_on(lab: Lab, stride: int) -> None:
+    crashes = Crashes(lab)
+    lab.start(CRASHES)
+    for number in range(1, 300, stride):
+        gate = lab.root / f"gate-{number}"
+        task = f"[ -e {gate} ] || {{ touch {gate}; exec sleep 60; }}; {crashes.note(f't{number}')}"
+        lab.delegate({"name": f"w{number}", "type": "step", "task": task, "idempotent": True})
+        until(gate.exists, "it works")
+        kill_server(lab)
+        lab.__enter__()
+        crashes.order(number)
+        lab.aiorch("resume", check=False)
+        died = crashes.killed
+        crashes.disarm()
+        until(lambda: any(alive(pid) for pid in lab.engine_pids()) or _resume(lab), "an engine")
+        crashes.wait_right(f"t{number}")
+        if not died:
+            assert number > 9
+            return
+    pytest.fail("it never came to the end")
+
+
+def _resume(lab: Lab) -> bool:
+    lab.aiorch("resume", check=False)
+    return False
+
+
+def _install(lab: Lab) -> None:
+    """Load the plugin into the lab's server, with our environment where the key looks for its own."""
+    script = f'. "{REPO}/scripts/common.sh"; venv_for "{REPO}/python/requirements.lock"'
+    found = subprocess.run(["sh", "-c", script], env=lab.env, check=True, capture_output=True, text=True)
+    venv = Path(found.stdout.strip())
+    if not venv.exists():
+        venv.parent.mkdir(parents=True)
+        venv.symlink_to(sys.prefix)
+    env = {**lab.env, "TMUX": f"{lab.socket},1,0"}
+    subprocess.run([str(REPO / "aiorch.tmux")], env=env, check=True)
+
+
+def test_which_run_is_meant() -> None:
+    def run(name: str, directory: str) -> CutOff:
+        return CutOff(Path("/runs") / name, "", "", directory, 0.0, 1, 0, 0)
+
+    newest, older, other = run("c", "/a"), run("b", "/a"), run("a", "/b")
+    assert choose([newest, older, other], None, "/a") == newest
+    assert choose([newest, older, other], "b", "/nowhere") == older
+    assert choose([other], None, "/nowhere") == other
+    with pytest.raises(UsageError, match="there is no run"):
+        choose([], None, "/a")
+    with pytest.raises(UsageError, match="name the run"):
+        choose([newest, older], None, "/nowhere")
+    with pytest.raises(UsageError):
+        choose([newest], "zz", "/a")
+
+
+def test_runs_are_listed_for_programs_too(lab: Lab) -> None:
+    lab.start()
+    assert json.loads(lab.aiorch("resume", "--list", "--json").stdout) == []
+    name = lab.run.name
+    kill_server(lab)
+    lab.__enter__()
+    (row,) = json.loads(lab.aiorch("resume", "--list", "--json").stdout)
+    assert (row["run"], row["unfinished"], row["directory"]) == (name, 0, str(lab.project.resolve()))
