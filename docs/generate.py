@@ -70,6 +70,7 @@ TYPE_KEYS: Mapping[str, str] = {
     "prompt": "Words that are put before the task.",
     "permissions": "As above, for this type alone.",
     "mode": "As above, for this type alone.",
+    "idempotent": "`true`: a worker of this type may run once more when it was cut off with tmux.",
 }
 STATUS_MEANING: Mapping[str, str] = {
     "ask": "directives that wait for your answer: press prefix + O",

@@ -24,6 +24,8 @@ GATED = "while [ ! -e {gate} ]; do sleep 0.05; done; echo {name} >>ran"
 # Claude Code's own sessions: an attempt is cut off, the next one goes on where it was.
 CLAUDE = """#!/bin/sh
 printf '%s\\n' "$*" >>"$HOME/calls"
+mkdir -p "$HOME/.claude/projects/here"
+[ -e "$HOME/early" ] || touch "$HOME/.claude/projects/here/$5.jsonl"
 case "$*" in *--resume*) exit 0 ;; esac
 exec sleep 60
 """
@@ -88,7 +90,10 @@ def test_the_user_may_have_all_run_once_more(lab: Lab) -> None:
     assert ran(lab) == ["cut"]
 
 
-def test_an_agent_goes_on_in_its_own_session(lab: Lab) -> None:
+@pytest.mark.parametrize("is_early", [False, True])
+def test_an_agent_goes_on_in_its_own_session_if_it_had_begun_one(lab: Lab, is_early: bool) -> None:
+    if is_early:
+        (lab.home / "early").touch()
     lab.put_program("claude", CLAUDE)
     lab.start(STEP)
     lab.delegate({"name": "a", "type": "claude", "task": "Build a REST API"})
@@ -98,10 +103,15 @@ def test_an_agent_goes_on_in_its_own_session(lab: Lab) -> None:
     kill_server(lab)
     lab.__enter__()
     lab.aiorch("resume")
-    lab.wait_state(a="done")
+    until(lambda: (lab.home / "calls").read_text().count("-p ") == 2, "it runs again")
     first, second = (lab.home / "calls").read_text().split("-p ")[1:]
     assert f"--session-id {session}" in first
-    assert f"--resume {session}" in second and "cut off" in second and "Build a REST API" in second
+    assert "Build a REST API" in second
+    if is_early:
+        assert "--session-id" in second and session not in second
+    else:
+        assert f"--resume {session}" in second and "cut off" in second
+        lab.wait_state(a="done")
 
 
 def test_a_worker_that_left_its_record_is_not_run_again(lab: Lab) -> None:

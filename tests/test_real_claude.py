@@ -6,13 +6,18 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from aiorch import paths
+from aiorch.workers.profile import command, load_profiles
+from aiorch.workers.session import is_kept
 from demo_server import PrivateServer, wait_until
 from support.mock_claude import ClaudeUnavailableError, MockClaude, claude_env, install_claude, prepare_home
 
@@ -95,3 +100,30 @@ def test_real_claude_delegates_to_workers_in_panes(claude: Path, tmp_path: Path)
         aiorch(server, "stop")
         wait_until(lambda: server.run("list-panes", "-F", "x").split() == ["x"], 10, "Claude alone")
         assert server.run("display", "-p", "-t", pane, "#{pane_dead}").strip() == "0"
+
+
+def test_real_claude_that_was_cut_off_goes_on_in_its_session(claude: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    prepare_home(tmp_path, project)
+    profile = replace(load_profiles(None)["claude"], program=str(claude))
+    session = str(uuid.uuid4())
+    options = partial(command, profile, mode="oneshot", permission="edit", role=None, session=session)
+    first, _ = options(task="Build the first half")
+    second, _ = options(task="Go on with the second half", resumes=True)
+    with MockClaude("Done.") as mock:
+        env = claude_env(tmp_path, mock.url)
+        mock.may_answer.clear()
+        with subprocess.Popen(first, cwd=project, env=env, stdin=subprocess.DEVNULL) as cut_off:
+            wait_until(lambda: any("first half" in prompt for prompt in mock.prompts), 60, "it works")
+            wait_until(lambda: is_kept(profile.sessions, session, env), 60, "its session is written")
+            cut_off.kill()
+        mock.may_answer.set()
+        mock.prompts.clear()
+        done = subprocess.run(
+            second, cwd=project, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        said = "\n".join(mock.prompts)
+        assert "first half" in said and "second half" in said

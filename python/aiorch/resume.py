@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from aiorch import paths
@@ -44,7 +45,8 @@ def offer(place: Place, client: str) -> bool:
     if not open_runs:
         return False
     run = open_runs[0]
-    words = f"{run.root.name[:15]}, {run.unfinished} unfinished, {run.asking} asking, {run.done} done"
+    when = time.strftime("%b %d %H:%M", time.localtime(run.changed))
+    words = f"{when}, {run.unfinished} unfinished, {run.asking} asking, {run.done} done"
     items = offer_arguments(paths.own_command(), place.pane, client, run.root.name, words)
     argv = ["tmux", "-S", place.socket, "display-menu", "-c", client, "-T", " aiorch: a run was cut off "]
     # The menu stays open until it is answered; nobody waits for that.

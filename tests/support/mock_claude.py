@@ -106,12 +106,14 @@ class MockClaude:
     """A Messages API on loopback: the first answer of a conversation is `reply`, all others are short.
 
     Requests without tools (titles, probes) are not the conversation. `prompts` collects what the user
-    said, for the assertions of a test.
+    said, for the assertions of a test. Nobody is answered while `may_answer` is not set.
     """
 
     def __init__(self, reply: str) -> None:
         self.reply = reply
         self.prompts: list[str] = []
+        self.may_answer = threading.Event()
+        self.may_answer.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
         self._server.mock = self  # type: ignore[attr-defined]  # the handler finds us through its server
@@ -139,6 +141,7 @@ class MockClaude:
         self.prompts += [
             text for message in messages if message["role"] == "user" for text in _texts(message)
         ]
+        self.may_answer.wait(60)
         return "Nothing more." if any(message["role"] == "assistant" for message in messages) else self.reply
 
 

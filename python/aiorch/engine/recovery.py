@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.tmux.session import Placed, Session
 from aiorch.workers.profile import AgentProfile, launch_of
+from aiorch.workers.session import is_kept
 
 
 class Recovery:
@@ -70,10 +72,12 @@ class Recovery:
     def _begin_again(self, row: WorkerRow, *, rerun: bool) -> None:
         profile = self._profiles.get(row.agent)
         mode, permission = self._config.mode_of(row.type), self._config.permission_of(row.type)
-        resumes = bool(profile and row.session and launch_of(profile, mode, permission).resume)
+        has_session = bool(profile and row.session and launch_of(profile, mode, permission).resume)
+        resumes = profile is not None and has_session and is_kept(profile.sessions, row.session, os.environ)
         if row.reason:
             self._crew.end(row, WorkerState.KILLED, None, row.reason)
-        elif resumes or rerun or row.idempotent:
+        # An agent that has not even begun its session has done nothing yet.
+        elif has_session or rerun or row.idempotent:
             how = f"goes on in its session {row.session}" if resumes else "runs once more"
             with self._journal.transaction():
                 self._crew.queue_again(row, 0.0, resumes=resumes)

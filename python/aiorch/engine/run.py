@@ -128,6 +128,7 @@ class Run:
         self.columns.clear()
         self.transcripts.restore()
         with self.journal.transaction():
+            self.journal.add_event(Tag.LISTENING, "the run goes on after tmux was lost")
             left = self.primary.read_rest()
             # A session file says it exactly, and is read when the agent is followed.
             for sighting in () if self.transcripts.had_file else left:
