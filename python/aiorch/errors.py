@@ -46,7 +46,11 @@ class EngineError(AiorchError):
 
 
 class EngineDiedError(EngineError):
-    """The engine was killed, or failed, before it could say anything."""
+    """The engine was killed, or failed, before it could say anything for users; `details` is for its log."""
+
+    def __init__(self, text: str, details: str = "") -> None:
+        super().__init__(text)
+        self.details = details
 
 
 class JournalError(AiorchError):

@@ -17,6 +17,7 @@ from support import failpoints
 failpoints.install({{folder!r}})
 """
 NEVER = 10**9
+READS = ("list-panes", "list-clients", "capture-pane", "display-message", "show-options")
 
 
 class Crashes:
@@ -217,3 +218,8 @@ roles = "run"
 [types.own]
 command = ["sh", "-c", "{{task}}"]
 """
+
+
+def telling(effects: list[str]) -> list[int]:
+    """Return the numbers of effects; what only asks tmux changes nothing before what comes next."""
+    return [n for n, name in enumerate(effects, 1) if name.removeprefix("tmux ") not in READS]

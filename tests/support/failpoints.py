@@ -101,6 +101,9 @@ def _audit(points: Failpoints, event: str, arguments: tuple[Any, ...]) -> None:
     if event not in _FILES and not (event == "open" and arguments[2] & _WRITES):
         return
     target = arguments[0]
+    if event in ("os.kill", "os.killpg") and arguments[1] == 0:
+        # A question, no signal.
+        return
     # What is opened by its number was opened by its name before; byte code is Python's own business.
     if (event == "open" and isinstance(target, int)) or "pycache" in str(target):
         return

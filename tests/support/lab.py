@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -218,11 +219,13 @@ class Lab:
         """Print what is needed to understand a failed test; pytest shows it only then."""
         for path in (self.home / ".local/state/aiorch/runs").glob("*"):
             log = path / "engine.log"
-            if not (path / "begun").exists():
-                continue
             print(f"--- {path.name}\n{log.read_text() if log.exists() else 'no engine.log'}")
-            journal = Journal(path / "journal.db", read_only=True)
-            print("\n".join(f"[{event.tag}] {event.text}" for event in journal.events()))
+            try:
+                journal = Journal(path / "journal.db", read_only=True)
+                print("\n".join(f"[{event.tag}] {event.text}" for event in journal.events()))
+                journal.close()
+            except sqlite3.Error as error:
+                print(f"no journal: {error}")
 
 
 def alive(pid: int) -> bool:

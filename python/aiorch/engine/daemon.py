@@ -73,7 +73,7 @@ def start(target: Target, state: Path) -> Path:
     text = "".join(words).strip()
     # What Python says about an error that nobody expected is not for the user.
     if not text or code < 0 or text.startswith("Traceback"):
-        raise EngineDiedError(f"the engine died while it began ({_died_of(code)}): start it again")
+        raise EngineDiedError(f"the engine died while it began ({_died_of(code)}): start it again", text)
     raise EngineError(text)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -20,22 +22,41 @@ def revive(target: Target) -> int:
 
     What keeps it from coming back is shown in the status bar. Returns the exit code.
     """
-    while (found := run_root(target)) is not None and not is_running(target, found.parent.parent):
-        restarts = found / "restarts"
-        recent = [at for at in _times(restarts) if at > time.time() - RESTART_WINDOW]
-        if len(recent) >= MAX_RESTARTS:
-            _show(target, f"engine died {MAX_RESTARTS} times, see engine.log")
-            return EngineError.exit_code
-        # The first restart comes at once, the next after 1, 2, 4 … seconds.
-        time.sleep(2.0 ** (len(recent) - 1) if recent else 0.0)
-        restarts.write_text("".join(f"{at}\n" for at in [*recent, time.time()]))
-        try:
-            start(target, found.parent.parent)
-        except EngineDiedError:
-            continue
-        except EngineError as error:
-            _show(target, f"engine lost: {error}")
-            raise
+    found = run_root(target)
+    if found is None:
+        return 0
+    # The engine that one of us starts may die before that one is done with it: the next takes its turn.
+    lock = os.open(found / "revive.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    while run_root(target) == found and not is_running(target, found.parent.parent):
+        code = _try(target, found)
+        if code is not None:
+            return code
+    return 0
+
+
+def _try(target: Target, root: Path) -> int | None:
+    """Start the engine once; return the exit code when that is all, None to look again."""
+    restarts = root / "restarts"
+    recent = [at for at in _times(restarts) if at > time.time() - RESTART_WINDOW]
+    if len(recent) >= MAX_RESTARTS:
+        _show(target, f"engine died {MAX_RESTARTS} times, see engine.log")
+        return EngineError.exit_code
+    # The first restart comes at once, the next after 1, 2, 4 … seconds.
+    time.sleep(2.0 ** (len(recent) - 1) if recent else 0.0)
+    restarts.write_text("".join(f"{at}\n" for at in [*recent, time.time()]))
+    try:
+        start(target, root.parent.parent)
+    except EngineDiedError as error:
+        with (root / "engine.log").open("a") as log:
+            log.write(f"{error}\n{error.details}\n")
+        return None
+    except EngineError as error:
+        # The user may have pressed the key meanwhile.
+        if is_running(target, root.parent.parent):
+            return 0
+        _show(target, f"engine lost: {error}")
+        raise
     return 0
 
 
