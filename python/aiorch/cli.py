@@ -92,11 +92,15 @@ def _add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _add_start(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pane", metavar="%N", help="the pane to adopt (default: this one)")
+def _add_lead(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--client", metavar="NAME", help="the tmux client to show errors on")
     parser.add_argument("--agent", metavar="NAME", help="what runs in it (default: found by itself)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="instead of your config.toml")
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--pane", metavar="%N", help="the pane to adopt (default: this one)")
+    _add_lead(parser)
     parser.add_argument(
         "--fresh",
         action="store_true",
@@ -109,9 +113,7 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
         "run", nargs="?", metavar="RUN", help="which one (default: the last one of this directory)"
     )
     parser.add_argument("--pane", metavar="%N", help="the pane of the lead (default: this one)")
-    parser.add_argument("--client", metavar="NAME", help="the tmux client to show errors on")
-    parser.add_argument("--agent", metavar="NAME", help="what runs in it (default: found by itself)")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="instead of your config.toml")
+    _add_lead(parser)
     parser.add_argument(
         "--rerun",
         action="store_true",
