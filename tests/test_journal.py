@@ -24,7 +24,8 @@ def _make_old(path: Path) -> None:
     Journal(path).close()
     database = sqlite3.connect(path)
     with database:
-        database.execute("ALTER TABLE workers DROP COLUMN ticks")
+        for column in ("ticks", "idempotent", "session", "resumes"):
+            database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
         database.execute("PRAGMA user_version = 0")
         database.execute(
             "INSERT INTO workers (directive, name, type, task, state, pid, created)"
