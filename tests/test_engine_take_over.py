@@ -245,3 +245,16 @@ def test_runs_are_listed_for_programs_too(lab: Lab) -> None:
     lab.__enter__()
     (row,) = json.loads(lab.aiorch("resume", "--list", "--json").stdout)
     assert (row["run"], row["unfinished"], row["directory"]) == (name, 0, str(lab.project.resolve()))
+
+
+def test_a_run_that_was_given_up_is_not_offered_again(lab: Lab) -> None:
+    lab.start()
+    lab.delegate(spec(lab, "cut"))
+    lab.wait_state(cut="working")
+    run = lab.run
+    kill_server(lab)
+    lab.__enter__()
+    assert "1 unfinished" in lab.aiorch("resume", "--drop").stdout
+    assert "no run was cut off" in lab.aiorch("resume", "--list").stdout
+    assert lab.workers()["cut"].state == "working" and (run / "log").is_dir()
+    assert "no run to go on with" in lab.aiorch("resume", check=False).stderr

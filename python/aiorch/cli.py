@@ -120,6 +120,7 @@ def _add_resume(parser: argparse.ArgumentParser) -> None:
         help="run all workers that were cut off once more, not only those that may",
     )
     parser.add_argument("--list", action="store_true", help="list the runs that can go on")
+    parser.add_argument("--drop", action="store_true", help="give the run up: it is not offered again")
     _add_json(parser)
 
 

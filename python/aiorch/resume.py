@@ -13,7 +13,7 @@ from aiorch import paths
 from aiorch.client import Place, locate
 from aiorch.engine.daemon import Target, start
 from aiorch.errors import EngineError
-from aiorch.runs import CutOff, choose, cut_off_runs, described
+from aiorch.runs import CutOff, choose, cut_off_runs, described, drop
 from aiorch.ui.menu import offer_arguments
 from aiorch.ui.report import printable
 
@@ -25,6 +25,11 @@ def resume(options: argparse.Namespace) -> int:
         _list(runs, as_json=options.json)
         return 0
     place = locate(options.socket, options.session, options.pane)
+    if options.drop:
+        chosen = choose(runs, options.run, _directory(place))
+        drop(chosen)
+        print(printable(f"given up: {described(chosen)}"))  # noqa: T201
+        return 0
     if place.run:
         raise EngineError("this session has a run already: `aiorch stop` ends it first")
     chosen = choose(runs, options.run, _directory(place))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,13 @@ def described(run: CutOff) -> str:
     """Return one line about a run."""
     parts = [f"{run.unfinished} unfinished", f"{run.asking} waiting for an answer", f"{run.done} done"]
     return f"{run.root.name}  {', '.join(parts)}, in {run.directory}"
+
+
+def drop(run: CutOff) -> None:
+    """Give a run up: its directory stays as it is, and nobody offers to go on with it."""
+    journal = Journal(RunPaths(run.root).journal)
+    journal.set_meta("stopped", time.time())
+    journal.close()
 
 
 def _read(root: Path) -> CutOff | None:

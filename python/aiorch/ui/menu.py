@@ -68,7 +68,9 @@ def offer_arguments(program: Sequence[str], pane: str, client: str, run: str, wo
         _in_shell(*program, "resume", run, *place),
         _in_shell(*program, "start", "--fresh", *place),
     )
-    return [f"Go on: {quote.literal(_short(words))}", "r", resume, "Begin a new run", "n", begin]
+    drop = _in_shell(*program, "resume", run, "--drop", *place)
+    items = [f"Go on: {quote.literal(_short(words))}", "r", resume, "Begin a new run", "n", begin]
+    return [*items, "Give that one up: it is not offered again", "d", drop]
 
 
 def _height(sections: Sequence[Section]) -> int:
