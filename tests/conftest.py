@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from support.actor import AGENT
 from support.lab import Lab
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -29,6 +30,15 @@ def make_lab(tmp_path: Path) -> Iterator[LabMaker]:
 def lab(make_lab: LabMaker) -> Lab:
     """Return a lab with a shell as the primary in a window of 160 x 44."""
     return make_lab()
+
+
+@pytest.fixture
+def agent_lab(tmp_path: Path) -> Iterator[Lab]:
+    """Return a lab whose primary is an agent that prints what the test tells it."""
+    lab = Lab(tmp_path / "lab")
+    lab.be_primary("claude", AGENT)
+    with lab:
+        yield lab
 
 
 @pytest.fixture

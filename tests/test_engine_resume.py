@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import time
 
+from aiorch.journal import WorkerRow
 from support.lab import STEP, Lab, alive, until
 
 
@@ -115,15 +116,20 @@ printf '"id": 5}}\\n'
     journal.close()
 
 
-def test_a_stranger_with_the_pid_of_a_worker_is_not_taken_for_it(lab: Lab) -> None:
+def _lose_worker(lab: Lab) -> WorkerRow:
+    """Let a worker end while no engine runs, as by a reboot: its pid may be somebody else's then."""
     lab.start()
     lab.delegate(("a", "exec sleep 60"))
     lab.wait_state(a="working")
     row = lab.workers()["a"]
     _halt(lab)
-    # As after a reboot: the worker is gone, and its number is somebody else's.
     os.killpg(row.pid, signal.SIGKILL)
     until(lambda: not alive(row.pid), "the worker is gone")
+    return row
+
+
+def test_a_stranger_with_the_pid_of_a_worker_is_not_taken_for_it(lab: Lab) -> None:
+    _lose_worker(lab)
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         _edit(lab, f"UPDATE workers SET pid = {stranger.pid}")
         lab.aiorch("start", "--pane", "%0")
@@ -134,13 +140,7 @@ def test_a_stranger_with_the_pid_of_a_worker_is_not_taken_for_it(lab: Lab) -> No
 
 
 def test_a_stranger_with_a_pid_that_was_never_noted_is_none_either(lab: Lab) -> None:
-    lab.start()
-    lab.delegate(("a", "exec sleep 60"))
-    lab.wait_state(a="working")
-    row = lab.workers()["a"]
-    _halt(lab)
-    os.killpg(row.pid, signal.SIGKILL)
-    until(lambda: not alive(row.pid), "the worker is gone")
+    row = _lose_worker(lab)
     lab.tmux("kill-pane", "-t", row.pane)
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as stranger:
         (lab.run / "workers" / row.action / "start").write_text(f"{stranger.pid}\n")

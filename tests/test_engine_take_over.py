@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import signal
@@ -15,10 +14,10 @@ import pytest
 from aiorch.errors import UsageError
 from aiorch.runs import CutOff, choose
 from conftest import LabMaker
-from support.actor import AGENT, CONFIG, Actor, directive, tasks
+from support.actor import CONFIG, Actor, directive, tasks
 from support.client import PREFIX, Client
 from support.crashes import CONFIG as CRASHES
-from support.crashes import NEVER, Crashes, telling
+from support.crashes import Crashes, Rounds
 from support.lab import REPO, STEP, Lab, alive, until
 
 GATED = "while [ ! -e {gate} ]; do sleep 0.05; done; echo {name} >>ran"
@@ -91,6 +90,22 @@ def test_the_user_may_have_all_run_once_more(lab: Lab) -> None:
     assert ran(lab) == ["cut"]
 
 
+def test_a_type_may_run_once_more_and_who_waits_for_a_lost_worker_goes_on_waiting(lab: Lab) -> None:
+    lab.start(f"{STEP}idempotent = true\n[types.once]\ncommand = ['sh', '-c', '{{task}}']\n")
+    after = spec(lab, "after", after="cut")
+    lab.delegate(spec(lab, "again"), spec(lab, "cut", type="once"), after)
+    lab.wait_state(again="working", cut="working", after="queued")
+    kill_server(lab)
+    for name in ("again", "cut", "after"):
+        (lab.root / f"gate-{name}").touch()
+    lab.__enter__()
+    lab.aiorch("resume")
+    lab.wait_state(again="done", cut="lost", after="queued")
+    lab.aiorch("retry", "cut")
+    lab.wait_state(cut="done", after="done")
+    assert sorted(ran(lab)) == ["after", "again", "cut"]
+
+
 @pytest.mark.parametrize("is_early", [False, True])
 def test_an_agent_goes_on_in_its_own_session_if_it_had_begun_one(lab: Lab, is_early: bool) -> None:
     if is_early:
@@ -131,33 +146,37 @@ def test_a_worker_that_left_its_record_is_not_run_again(lab: Lab) -> None:
 
 def test_what_was_printed_and_not_read_asks_when_the_run_goes_on(lab: Lab) -> None:
     lab.start('default_type = "step"\n' + STEP)
+    # Said twice on purpose: the second time is not known yet.
+    lab.say({"task": "echo late >>ran"})
+    lab.wait_told("ASKING", "#1: start 1 worker?")
+    lab.aiorch("approve")
+    until(lambda: ran(lab) == ["late"], "it runs")
     (lab.run / "restarts").write_text(f"{2**40}\n" * 5)
     lab.kill_engine()
     lab.say({"task": "echo late >>ran"})
     logs = lab.run / "log"
-    until(lambda: any(b"late" in path.read_bytes() for path in logs.iterdir()), "it is in the log")
+    said = b'[ORCHESTRATE] {"task": "echo late'
+    until(lambda: sum(path.read_bytes().count(said) for path in logs.iterdir()) == 2, "it is in the log")
     os.kill(int(lab.tmux("display-message", "-p", "#{pid}")), signal.SIGKILL)
     lab.__enter__()
     lab.aiorch("resume")
-    lab.wait_told("ASKING", "start 1 worker?")
+    lab.wait_told("ASKING", "#2: start 1 worker?")
     lab.aiorch("approve")
-    until(lambda: ran(lab) == ["late"], "it runs once")
+    until(lambda: ran(lab) == ["late", "late"], "it runs once more")
 
 
-def test_what_the_session_file_got_last_runs_once(tmp_path: Path) -> None:
-    lab = Lab(tmp_path / "lab")
-    lab._primary = [str(lab.put_program("claude", AGENT))]
-    with lab:
-        actor = Actor(lab)
-        lab.start(CONFIG)
-        actor.both(directive("echo one >>ran"))
-        until(lambda: ran(lab) == ["one"], "the first")
-        kill_server(lab)
-        actor.write(directive("echo two >>ran"))
-        lab.__enter__()
-        lab.aiorch("resume")
-        until(lambda: ran(lab) == ["one", "two"], "the second")
-        assert tasks(lab) == ["echo one >>ran", "echo two >>ran"]
+def test_what_the_session_file_got_last_runs_once(agent_lab: Lab) -> None:
+    lab = agent_lab
+    actor = Actor(lab)
+    lab.start(CONFIG)
+    actor.both(directive("echo one >>ran"))
+    until(lambda: ran(lab) == ["one"], "the first")
+    kill_server(lab)
+    actor.write(directive("echo two >>ran"))
+    lab.__enter__()
+    lab.aiorch("resume")
+    until(lambda: ran(lab) == ["one", "two"], "the second")
+    assert tasks(lab) == ["echo one >>ran", "echo two >>ran"]
 
 
 @pytest.mark.parametrize(("key", "states"), [("r", {"cut": "lost"}), ("n", {})])
@@ -183,25 +202,19 @@ def test_the_key_offers_to_go_on(make_lab: LabMaker, key: str, states: dict[str,
 def test_an_engine_killed_while_it_takes_over_is_followed_by_one_that_goes_on(lab: Lab, stride: int) -> None:
     crashes = Crashes(lab)
     lab.start(CRASHES)
-    numbers, died = [NEVER], 0
-    for index in itertools.count():
-        if index == len(numbers):
-            break
-        gate = lab.root / f"gate-{index}"
-        task = f"[ -e {gate} ] || {{ touch {gate}; exec sleep 60; }}; {crashes.note(f't{index}')}"
-        lab.delegate({"name": f"w{index}", "type": "step", "task": task, "idempotent": True})
+    rounds = Rounds(crashes, stride)
+    for number in rounds:
+        gate = lab.root / f"gate-{number}"
+        task = f"[ -e {gate} ] || {{ touch {gate}; exec sleep 60; }}; {crashes.note(f't{number}')}"
+        lab.delegate({"name": f"w{number}", "type": "step", "task": task, "idempotent": True})
         until(gate.exists, "it works")
         kill_server(lab)
         lab.__enter__()
-        crashes.order(numbers[index])
+        rounds.arm()
         lab.aiorch("resume", check=False)
-        if index == 0:
-            numbers += telling(crashes.effects)[::stride]
-        died += crashes.killed
-        crashes.disarm()
+        rounds.disarm()
         until(lambda: any(alive(pid) for pid in lab.engine_pids()) or _resume(lab), "an engine")
-        crashes.wait_right(f"t{index}")
-    assert died >= 0.8 * (len(numbers) - 1) > 0
+        crashes.wait_right(f"t{number}")
 
 
 def _resume(lab: Lab) -> bool:
@@ -219,6 +232,24 @@ def _install(lab: Lab) -> None:
         venv.symlink_to(sys.prefix)
     env = {**lab.env, "TMUX": f"{lab.socket},1,0"}
     subprocess.run([str(REPO / "aiorch.tmux")], env=env, check=True)
+
+
+def test_the_key_offers_to_give_up(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(100, 30))
+    _install(lab)
+    lab.start()
+    lab.delegate(spec(lab, "cut"))
+    lab.wait_state(cut="working")
+    kill_server(lab)
+    lab.__enter__()
+    _install(lab)
+    with Client(str(lab.socket), size=(100, 30)) as client:
+        client.wait_for("$")
+        client.send(PREFIX + "O")
+        client.wait_for("Give that one up")
+        client.send("d")
+        until(lambda: "no run was cut off" in lab.aiorch("resume", "--list").stdout, "it is given up")
+    assert not lab.engine_pids()
 
 
 def test_which_run_is_meant() -> None:

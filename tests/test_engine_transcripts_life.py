@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,8 @@ from support.lab import Lab, alive, until
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab(tmp_path / "lab")
-    path = lab.put_program("claude", AGENT)
-    lab._primary = [str(path)]
-    with lab:
-        yield lab
+def lab(agent_lab: Lab) -> Lab:
+    return agent_lab
 
 
 def test_what_was_said_before_the_start_is_listed_and_never_runs(lab: Lab) -> None:

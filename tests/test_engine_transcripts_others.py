@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -35,11 +34,8 @@ WORKER_TOO = AGENT.replace("\n", '\n[ "$1" = -p ] && exec sleep 60\n', 1)
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    lab = Lab(tmp_path / "lab")
-    lab._primary = [str(lab.put_program("claude", AGENT))]
-    with lab:
-        yield lab
+def lab(agent_lab: Lab) -> Lab:
+    return agent_lab
 
 
 def register(lab: Lab, pid: int, session: str) -> None:

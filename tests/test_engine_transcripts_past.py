@@ -29,12 +29,8 @@ from support.lab import Lab, alive, until
 
 
 @pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    """A lab whose primary is the agent itself."""
-    lab = Lab(tmp_path / "lab")
-    lab._primary = [str(lab.put_program("claude", AGENT))]
-    with lab:
-        yield lab
+def lab(agent_lab: Lab) -> Lab:
+    return agent_lab
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ BAD = [
     Bad("escape-id", {"task": "a", "id": "a\x1b"}, '"id"'),
     Bad("huge-number-id", {"task": "a", "id": 10**5000}, '"id" is too large'),
     Bad("not-a-number-id", {"task": "a", "id": float("nan")}, "finite"),
+    Bad("idempotent-text", {"task": "a", "workers": [{"idempotent": "yes"}]}, "true or false, not a string"),
     Bad("file-number", {"file": 3}, '"file" must be the path'),
     Bad("file-blank", {"file": " "}, '"file" must be the path'),
     Bad("file-and-task", {"file": "p.json", "task": "a"}, '"file" and "task" exclude'),

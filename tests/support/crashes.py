@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
+from collections.abc import Iterator
 
 from aiorch.ui.status import StatusStyle, status_text
 from support.actor import Actor, directive
@@ -85,6 +87,42 @@ class Crashes:
         for command, action, dead in self.lab.panes("pane_start_command", "@aiorch_action", "pane_dead"):
             if "worker.sh" in command:
                 assert (action in known, dead) == (True, "1"), (command, action)
+
+
+class Rounds:
+    """One thing done again and again: first as it is, then with an engine that dies before each effect of it.
+
+    Every `stride`-th effect has its round. With `begun` the engine dies at that effect first, and what is
+    tried are the effects of the one that takes up the run.
+    """
+
+    def __init__(self, crashes: Crashes, stride: int, begun: int | None = None) -> None:
+        self._crashes, self._stride = crashes, stride
+        self._before = () if begun is None else (begun,)
+        self._numbers, self._died = [NEVER], 0
+        self._round = -1
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the number of each round; `arm` and `disarm` are to be called in it."""
+        for self._round in itertools.count():
+            if self._round == len(self._numbers):
+                break
+            yield self._round
+        # How often tmux is asked, and what comes in one read, differs from time to time.
+        assert self._died >= 0.8 * (len(self._numbers) - 1) > 0
+
+    def arm(self) -> None:
+        """Let the engine die from now on, as this round wants it."""
+        self._crashes.order(*self._before, self._numbers[self._round])
+
+    def disarm(self) -> None:
+        """Note what came of it, and let no engine die any more."""
+        if self._round == 0:
+            effects = self._crashes.effects
+            effects = effects[effects.index("killed") + 1 :] if self._before else effects
+            self._numbers += telling(effects)[:: self._stride]
+        self._died += self._crashes.killed > len(self._before)
+        self._crashes.disarm()
 
 
 class Step(ABC):

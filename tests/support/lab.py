@@ -200,6 +200,10 @@ class Lab:
         path.chmod(0o755)
         return path
 
+    def be_primary(self, name: str, text: str) -> None:
+        """Have a script run in the first pane; to be called before the server is there."""
+        self._primary = [str(self.put_program(name, text))]
+
     def use_plugin(self, before: str) -> None:
         """Run from a copy of the plugin from now on, whose every process executes `before` first."""
         self.plugin = self.root / "plugin"

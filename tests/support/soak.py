@@ -48,7 +48,7 @@ class Soak:
         self._random = random.Random(seed)
         self._calls: list[subprocess.Popen[bytes]] = []
         self.ledger.touch()
-        lab._primary = [str(lab.put_program("claude" if agent else "lines", AGENT if agent else LINES))]
+        lab.be_primary(*("claude", AGENT) if agent else ("lines", LINES))
         lab.__enter__()
         self._actor = Actor(lab)
         self._say: Callable[[str], object] = self._actor.write if agent else self._print

@@ -178,9 +178,9 @@ class Crew:
     def _stop_one(self, row: WorkerRow, reason: str) -> None:
         """Write down that a worker is to end; the signal follows once that is in the journal for good."""
         self._journal.set_worker(row.number, reason=reason)
-        self.tell(row)
+        self.tell_to_end(row)
 
-    def tell(self, row: WorkerRow) -> None:
+    def tell_to_end(self, row: WorkerRow) -> None:
         """Have a worker told to end, after the present step."""
         self._told.append(row)
 

@@ -73,7 +73,9 @@ def start(target: Target, state: Path) -> Path:
     text = "".join(words).strip()
     # What Python says about an error that nobody expected is not for the user.
     if not text or code < 0 or text.startswith("Traceback"):
-        raise EngineDiedError(f"the engine died while it began ({_died_of(code)}): start it again", text)
+        raise EngineDiedError(
+            f"the engine died while it began ({_died_of(code, text)}): start it again", text
+        )
     raise EngineError(text)
 
 
@@ -133,8 +135,9 @@ def is_running(target: Target, state: Path) -> bool:
     return False
 
 
-def _died_of(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit {code}, see engine.log of its run"
+def _died_of(code: int, text: str) -> str:
+    """Return in a few words what ended an engine: a signal, or the last line of what Python said."""
+    return f"signal {-code}" if code < 0 else text.rpartition("\n")[2] or f"exit {code}"
 
 
 def _lock(target: Target, state: Path) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from aiorch import process
-from aiorch.capture.directive import Directive, Sighting
+from aiorch.capture.directive import Sighting
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.tail import Cursor, SegmentTail
@@ -116,7 +116,7 @@ class Primary:
         seed = self.session.picture(self.pane)
         self.journal.set_meta("seed", [seed.text, *seed.cursor, seed.alternate])
         self.journal.set_meta("begin", [cursor.segment, cursor.offset])
-        self._start_reader(cursor, seed)
+        self._start_reader(cursor, seed, self.agent)
         self.commit(cursor)
         self._note_size(cursor)
         return list(self.reader.seeded)
@@ -130,12 +130,7 @@ class Primary:
         info = self.session.pane(self.pane)
         if info is not None:
             self._recognise(info.pid)
-        sizes = self.journal.sizes()
-        if sizes:
-            self._size = sizes[0][2:]
-        seed = self.journal.meta("seed")
-        self._start_reader(self._noted("begin"), _picture(seed))
-        found = self._replay(self._noted("cursor"), sizes)
+        found = self._rebuild(self.agent)
         piped = self.session.control.try_run("display-message", "-p", "-t", self.pane, "#{pane_pipe}")
         if piped == ["0"]:
             self._arm()
@@ -146,21 +141,14 @@ class Primary:
 
     def read_rest(self) -> list[Sighting]:
         """Return what stands in the log of a pane that is gone and was not read yet."""
-        sizes, former = self.journal.sizes(), self.journal.meta("agent")
-        self._size = sizes[0][2:] if sizes else self._size
-        self._start_reader(self._noted("begin"), _picture(self.journal.meta("seed")))
-        profile = self._profiles.get(str(former[0])) if isinstance(former, list) else None
-        if profile is not None and profile.screen:
-            self.reader.use_gutter(Gutter.from_mapping(profile.screen))
-        found = self._replay(self._noted("cursor"), sizes)
+        former = self.journal.meta("agent")
+        found = self._rebuild(self._profiles.get(str(former[0])) if isinstance(former, list) else None)
         for cursor, sightings in self.read():
             found += sightings
             self.commit(cursor)
         found += self.reader.settle()
         self._tail.close()
-        return [
-            one for one in found if isinstance(one, Directive) and not self.journal.has_payload(one.payload)
-        ]
+        return found
 
     def read(self) -> Iterator[tuple[Cursor, list[Sighting]]]:
         """Yield what is new in the log, chunk by chunk, with the cursor after each chunk."""
@@ -231,7 +219,7 @@ class Primary:
         if self._given is not None:
             return False
         # The same reader goes on: what the agent has printed before it was recognised counts.
-        self.reader.use_gutter(self._gutter())
+        self.reader.use_gutter(_gutter(self.agent))
         return True
 
     def environment(self) -> dict[str, str]:
@@ -337,20 +325,20 @@ class Primary:
         self.journal.set_meta("series", number)
         return number
 
-    def _start_reader(self, cursor: Cursor, seed: Picture) -> None:
+    def _start_reader(self, cursor: Cursor, seed: Picture, agent: AgentProfile | None) -> None:
         self._cursor = cursor
         self._tail = SegmentTail(self.logs, cursor)
-        self.reader = self._new_reader(seed)
-
-    def _new_reader(self, seed: Picture) -> PaneReader:
-        reader = PaneReader(*self._size, self._gutter())
+        self.reader = PaneReader(*self._size, _gutter(agent))
         if seed.text.strip():
-            reader.seed(seed.text, seed.cursor, alternate=seed.alternate)
-        return reader
+            self.reader.seed(seed.text, seed.cursor, alternate=seed.alternate)
 
-    def _gutter(self) -> Gutter | None:
-        profile = self.agent
-        return Gutter.from_mapping(profile.screen) if profile and profile.screen else None
+    def _rebuild(self, agent: AgentProfile | None) -> list[Sighting]:
+        """Make the reader that the last engine had; return what counts on its screen now."""
+        sizes = self.journal.sizes()
+        if sizes:
+            self._size = sizes[0][2:]
+        self._start_reader(self._noted("begin"), _picture(self.journal.meta("seed")), agent)
+        return self._replay(self._noted("cursor"), sizes)
 
     def _replay(self, committed: Cursor, sizes: list[tuple[str, int, int, int]]) -> list[Sighting]:
         """Bring the emulator to where the last engine had it; what is found on the way was taken then."""
@@ -394,6 +382,10 @@ class Primary:
                 self.journal.set_meta("conversation", self.conversation + 1)
             self.journal.set_meta("agent_pid", found.pid)
         return True
+
+
+def _gutter(agent: AgentProfile | None) -> Gutter | None:
+    return Gutter.from_mapping(agent.screen) if agent and agent.screen else None
 
 
 def _picture(seed: object) -> Picture:

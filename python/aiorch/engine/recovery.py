@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from aiorch import process
 from aiorch.config import Config
@@ -38,14 +39,7 @@ class Recovery:
 
     def reconcile(self) -> None:
         """After a restart: find out what became of every worker that was about to start or working."""
-        for row in self._journal.unfinished():
-            if row.state not in ACTIVE:
-                continue
-            try:
-                self._reconcile(row)
-            except (AiorchError, OSError, ValueError) as error:
-                # One broken record must not keep the others from being taken up.
-                self._crew.fail(row, f"its record cannot be read: {error}")
+        self._each(self._reconcile)
 
     def take_over(self, *, rerun: bool) -> None:
         """After the loss of tmux: find out what became of every worker, and begin again what may be.
@@ -54,20 +48,31 @@ class Recovery:
         runs once more when it is idempotent or the user says so (`rerun`), and is lost when neither holds.
         """
         self._journal.forget_all_panes()
+        self._each(partial(self._take_over, rerun=rerun))
+
+    def _each(self, take_up: Callable[[WorkerRow], None]) -> None:
         for row in self._journal.unfinished():
             if row.state not in ACTIVE:
                 continue
-            pid = row.pid or self._launcher.attach(row.action) or 0
-            if pid == 0:
-                self._journal.set_worker(row.number, state=WorkerState.QUEUED)
-            elif self._launcher.poll(row.action) is not None:
-                self._crew.settle(row, self._launcher.poll(row.action))
-            elif self._is_running(replace(row, pid=pid)):
-                # It outlived its terminal; its record will tell how it ended.
-                self._journal.set_worker(row.number, state=WorkerState.WORKING, pid=pid)
-                self._exits.add(pid)
-            else:
-                self._begin_again(row, rerun=rerun)
+            try:
+                take_up(row)
+            except (AiorchError, OSError, ValueError) as error:
+                # One broken record must not keep the others from being taken up.
+                self._crew.fail(row, f"its record cannot be read: {error}")
+
+    def _take_over(self, row: WorkerRow, *, rerun: bool) -> None:
+        pid, status = row.pid or self._launcher.attach(row.action) or 0, self._launcher.poll(row.action)
+        if pid == 0:
+            self._journal.set_worker(row.number, state=WorkerState.QUEUED)
+        elif status is not None:
+            self._crew.settle(row, status)
+        elif self._is_running(replace(row, pid=pid)):
+            # It outlived its terminal; its record will tell how it ended.
+            ticks = process.start_ticks(pid) or 0
+            self._journal.set_worker(row.number, state=WorkerState.WORKING, pid=pid, ticks=ticks)
+            self._exits.add(pid)
+        else:
+            self._begin_again(row, rerun=rerun)
 
     def _begin_again(self, row: WorkerRow, *, rerun: bool) -> None:
         profile = self._profiles.get(row.agent)
@@ -105,7 +110,7 @@ class Recovery:
         if self._is_running(row):
             if row.reason:
                 # Told to end before the engine was lost, which may not have come to the signal.
-                self._crew.tell(row)
+                self._crew.tell_to_end(row)
             self._exits.add(pid)
         else:
             self._crew.settle(row, self._launcher.poll(row.action))

@@ -61,8 +61,8 @@ def _try(target: Target, root: Path) -> int | None:
 
 
 def _show(target: Target, text: str) -> None:
-    line = quote.literal(" ".join(text.split()))
-    short = line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
+    line = " ".join(text.split())
+    short = quote.literal(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…")
     tmux(target.socket, "set-environment", "-h", "-t", target.session, "AIORCH_STATUS", f" aiorch: {short} ")
 
 

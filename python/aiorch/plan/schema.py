@@ -146,7 +146,7 @@ def _text(value: object, key: str) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {bool: "a truth value", int: "a number", float: "a number", type(None): "null"}
+    names = {str: "a string", bool: "a truth value", int: "a number", float: "a number", type(None): "null"}
     if isinstance(value, Mapping):
         return "an object"
     if isinstance(value, list | tuple):
