@@ -10,6 +10,8 @@ import pytest
 from aiorch.errors import JournalError
 from aiorch.journal import Journal, WorkerState
 from aiorch.journal.schema import VERSION
+from aiorch.plan.schema import WorkerSpec
+from support.lives import check_lives
 
 
 def _version(path: Path) -> int:
@@ -26,6 +28,7 @@ def _make_old(path: Path) -> None:
     with database:
         for column in ("ticks", "idempotent", "session", "resumes"):
             database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
+        database.execute("DROP TABLE transitions")
         database.execute("PRAGMA user_version = 0")
         database.execute(
             "INSERT INTO workers (directive, name, type, task, state, pid, created)"
@@ -92,3 +95,24 @@ def test_a_step_that_fails_changes_nothing(tmp_path: Path) -> None:
     tables = [row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
     database.close()
     assert tables == ["directives"]
+
+
+def test_the_steps_of_a_life_are_kept_with_what_showed_them(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    number = journal.add_worker(3, WorkerSpec("a", "simple", "do it"))
+    journal.move_worker(number, WorkerState.STARTING, "a place is free")
+    journal.move_worker(number, WorkerState.WORKING, "process 7 in pane %4", pid=7)
+    journal.move_worker(number, WorkerState.QUEUED, "exit 2 by its record", attempt=2)
+    with pytest.raises(RuntimeError), journal.transaction():
+        journal.move_worker(number, WorkerState.DONE, "exit 0 by its record")
+        raise RuntimeError
+    steps = [(step.state, step.attempt, step.evidence) for step in journal.transitions()]
+    assert steps == [
+        (WorkerState.QUEUED, 1, "directive #3"),
+        (WorkerState.STARTING, 1, "a place is free"),
+        (WorkerState.WORKING, 1, "process 7 in pane %4"),
+        (WorkerState.QUEUED, 2, "exit 2 by its record"),
+    ]
+    assert [step.number for step in journal.transitions(after=2)] == [3, 4]
+    check_lives(journal)
+    journal.close()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from aiorch.ui.status import StatusStyle, status_text
 from support.actor import Actor, directive
 from support.lab import REPO, STEP, Lab, until
+from support.lives import check_lives
 
 BEFORE = f"""
 import sys
@@ -67,6 +68,9 @@ class Crashes:
         until(self._is_over, f"all is over after {tokens}")
         assert all(times == 1 for times in Counter(self.ledger.read_text().split()).values()), tokens
         self._check_panes()
+        journal = self.lab.journal()
+        check_lives(journal)
+        journal.close()
 
     def _is_over(self) -> bool:
         journal = self.lab.journal()

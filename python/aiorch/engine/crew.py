@@ -137,7 +137,7 @@ class Crew:
         row = self._find(name)
         if row.state not in ENDED:
             raise DirectiveError(f"worker {name} is {row.state}: only one that has ended can be tried again")
-        self.queue_again(row, 0.0)
+        self.queue_again(row, "asked for by the user")
         self._journal.set_directive(row.directive, DirectiveState.RUNNING)
 
     def stop(self) -> None:
@@ -233,7 +233,8 @@ class Crew:
         """Write down that an attempt runs; `known` says that the process is sure to be its own."""
         ticks = (process.start_ticks(place.pid) or 0) if known else 0
         columns = {"pane": place.pane, "pid": place.pid, "ticks": ticks, "started": now, "ended": None}
-        self._journal.set_worker(row.number, state=WorkerState.WORKING, **columns)
+        evidence = f"process {place.pid} in pane {place.pane}"
+        self._journal.move_worker(row.number, WorkerState.WORKING, evidence, **columns)
         self._journal.add_event(Tag.SPAWNED, f"{row.name} in pane {place.pane}")
 
     def _prepare(self, row: WorkerRow, variables: Mapping[str, str], directory: str) -> Spawn | None:
@@ -253,8 +254,13 @@ class Crew:
         except AiorchError as error:
             self.fail(row, str(error))
             return None
-        self._journal.set_worker(
-            row.number, state=WorkerState.STARTING, agent=profile.name, reason="", session=session
+        self._journal.move_worker(
+            row.number,
+            WorkerState.STARTING,
+            "a place is free",
+            agent=profile.name,
+            reason="",
+            session=session,
         )
         given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
         given |= profile.env
@@ -275,25 +281,28 @@ class Crew:
 
     def settle(self, row: WorkerRow, status: int | None) -> None:
         """Decide what the end of an attempt means; `status` is what its wrapper recorded, if anything."""
-        reason = _exit_reason(status)
+        reason, source = _exit_reason(status), "by its record"
         if status is None and self._session.pane(row.pane) is None:
-            self.end(row, WorkerState.KILLED, None, row.reason or "its pane was closed")
+            self.end(row, WorkerState.KILLED, None, row.reason or "its pane was closed", "no record, no pane")
             return
         if status is None:
             status, reason = self._ask_tmux(row)
+            source = "by tmux" if status is not None else ""
+        evidence = f"{reason} {source}".rstrip()
         if row.reason:
             # Told to end, whatever it says then: by the user it is killed, by its time limit it failed.
             state = WorkerState.KILLED if row.reason == _STOPPED else WorkerState.FAILED
-            self.end(row, state, status, row.reason)
+            self.end(row, state, status, row.reason, f"{row.reason}: {evidence}")
         elif status == 0:
-            self._finish(row)
+            self._finish(row, evidence)
         elif row.attempt <= self._config.retries:
             with self._journal.transaction():
                 self._note_failure(row, status, reason)
-                self.queue_again(self._journal.worker(row.number), time.time() + self._config.retry_delay)
+                again = time.time() + self._config.retry_delay
+                self.queue_again(self._journal.worker(row.number), evidence, not_before=again)
             self._columns.show_state(row, "failed")
         else:
-            self.end(row, WorkerState.FAILED, status, reason)
+            self.end(row, WorkerState.FAILED, status, reason, evidence)
 
     def _ask_tmux(self, row: WorkerRow) -> tuple[int | None, str]:
         """Return (status, reason) of a worker whose wrapper left no record: it was killed itself."""
@@ -305,11 +314,11 @@ class Crew:
             status = 128 + signal
         return status, "ended without a record" if status is None else _exit_reason(status)
 
-    def _finish(self, row: WorkerRow) -> None:
+    def _finish(self, row: WorkerRow, evidence: str) -> None:
         result = self._launcher.result(row.action) or self._last_words(row)
         with self._journal.transaction():
             self._journal.set_worker(row.number, result=result)
-            self.end(row, WorkerState.DONE, 0, "")
+            self.end(row, WorkerState.DONE, 0, "", evidence)
 
     def _last_words(self, row: WorkerRow) -> str:
         try:
@@ -325,11 +334,14 @@ class Crew:
         again = f"{row.name}: attempt {row.attempt + 1} of {self._config.retries + 1}"
         self._journal.add_event(Tag.RETRYING, f"{again} in {self._config.retry_delay:g} s")
 
-    def queue_again(self, row: WorkerRow, not_before: float, *, resumes: bool = False) -> None:
-        """Queue another attempt; with `resumes` it goes on with the agent's own session."""
-        self._journal.set_worker(
+    def queue_again(
+        self, row: WorkerRow, evidence: str, *, not_before: float = 0.0, resumes: bool = False
+    ) -> None:
+        """Queue another attempt because of `evidence`; with `resumes` it goes on with the agent's session."""
+        self._journal.move_worker(
             row.number,
-            state=WorkerState.QUEUED,
+            WorkerState.QUEUED,
+            evidence,
             attempt=row.attempt + 1,
             not_before=not_before,
             reason="",
@@ -345,10 +357,17 @@ class Crew:
         # A cause may come with a list of what to do; the event log gets its sentence.
         self.end(row, WorkerState.FAILED, None, reason.partition("\n")[0])
 
-    def end(self, row: WorkerRow, state: WorkerState, status: int | None, reason: str) -> None:
-        """Write down how a worker ended, and close its directive when it was the last one."""
+    def end(
+        self, row: WorkerRow, state: WorkerState, status: int | None, reason: str, evidence: str = ""
+    ) -> None:
+        """Write down how a worker ended, and close its directive when it was the last one.
+
+        `evidence` is what showed it, when the reason does not say that.
+        """
         with self._journal.transaction():
-            self._journal.set_worker(row.number, state=state, status=status, reason=reason, ended=time.time())
+            self._journal.move_worker(
+                row.number, state, evidence or reason, status=status, reason=reason, ended=time.time()
+            )
             if state is WorkerState.DONE:
                 self._journal.add_event(Tag.DONE, row.name)
             else:

@@ -19,6 +19,8 @@ from aiorch.tmux.session import Placed, Session
 from aiorch.workers.profile import AgentProfile, launch_of
 from aiorch.workers.session import is_kept
 
+_NEVER_BEGUN = "no process: the engine was lost before it began"
+
 
 class Recovery:
     """Brings the crew of one run up to date; every method is called on the engine's thread only."""
@@ -63,13 +65,14 @@ class Recovery:
     def _take_over(self, row: WorkerRow, *, rerun: bool) -> None:
         pid, status = row.pid or self._launcher.attach(row.action) or 0, self._launcher.poll(row.action)
         if pid == 0:
-            self._journal.set_worker(row.number, state=WorkerState.QUEUED)
+            self._journal.move_worker(row.number, WorkerState.QUEUED, _NEVER_BEGUN)
         elif status is not None:
             self._crew.settle(row, status)
         elif self._is_running(replace(row, pid=pid)):
             # It outlived its terminal; its record will tell how it ended.
             ticks = process.start_ticks(pid) or 0
-            self._journal.set_worker(row.number, state=WorkerState.WORKING, pid=pid, ticks=ticks)
+            evidence = f"process {pid} outlived its terminal"
+            self._journal.move_worker(row.number, WorkerState.WORKING, evidence, pid=pid, ticks=ticks)
             self._exits.add(pid)
         else:
             self._begin_again(row, rerun=rerun)
@@ -85,7 +88,7 @@ class Recovery:
         elif has_session or rerun or row.idempotent:
             how = f"goes on in its session {row.session}" if resumes else "runs once more"
             with self._journal.transaction():
-                self._crew.queue_again(row, 0.0, resumes=resumes)
+                self._crew.queue_again(row, f"cut off with tmux, {how}", resumes=resumes)
                 self._journal.add_event(Tag.RETRYING, f"{row.name}: cut off with tmux, {how}")
         else:
             self._crew.end(
@@ -97,7 +100,7 @@ class Recovery:
         pid = row.pid or self._launcher.attach(row.action) or (info.pid if info else 0)
         if pid == 0:
             # Journaled but never begun: it is started now, under the same action.
-            self._journal.set_worker(row.number, state=WorkerState.QUEUED)
+            self._journal.move_worker(row.number, WorkerState.QUEUED, _NEVER_BEGUN)
             return
         place = Placed(info.pane if info else row.pane, pid)
         if row.state is WorkerState.STARTING:

@@ -7,6 +7,7 @@ from aiorch.journal.rows import (
     DirectiveState,
     Event,
     Tag,
+    Transition,
     WorkerRow,
     WorkerState,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "Event",
     "Journal",
     "Tag",
+    "Transition",
     "WorkerRow",
     "WorkerState",
 ]

@@ -101,6 +101,18 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Transition:
+    """One step in a worker's life, and what showed it; `time` is seconds since the epoch."""
+
+    number: int
+    time: float
+    worker: int
+    attempt: int
+    state: WorkerState
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class DirectiveRow:
     """One directive as the journal has it."""
 

@@ -38,6 +38,9 @@ _STEPS = (
     "ALTER TABLE workers ADD COLUMN idempotent INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE workers ADD COLUMN session TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE workers ADD COLUMN resumes INTEGER NOT NULL DEFAULT 0;",
+    "CREATE TABLE transitions (number INTEGER PRIMARY KEY, time REAL NOT NULL, worker INTEGER NOT NULL"
+    " REFERENCES workers, attempt INTEGER NOT NULL, state TEXT NOT NULL, evidence TEXT NOT NULL);"
+    "CREATE INDEX transitions_by_worker ON transitions (worker);",
 )
 VERSION = len(_STEPS)
 

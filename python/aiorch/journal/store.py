@@ -11,7 +11,16 @@ from dataclasses import fields
 from pathlib import Path
 
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
-from aiorch.journal.rows import ENDED, DirectiveRow, DirectiveState, Event, Tag, WorkerRow, WorkerState
+from aiorch.journal.rows import (
+    ENDED,
+    DirectiveRow,
+    DirectiveState,
+    Event,
+    Tag,
+    Transition,
+    WorkerRow,
+    WorkerState,
+)
 from aiorch.journal.schema import upgrade
 from aiorch.plan.schema import WorkerSpec
 
@@ -209,10 +218,29 @@ class Journal:
              WorkerState.QUEUED, time.time()),
         )  # fmt: skip
         assert cursor.lastrowid is not None
+        self._add_transition(cursor.lastrowid, WorkerState.QUEUED, f"directive #{directive}")
         return cursor.lastrowid
 
+    def move_worker(self, number: int, state: WorkerState, evidence: str, **columns: object) -> None:
+        """Bring a worker into a state, with what showed that it is in it, and change columns with it."""
+        with self.transaction():
+            self.set_worker(number, state=state, **columns)
+            self._add_transition(number, state, evidence)
+
+    def _add_transition(self, number: int, state: WorkerState, evidence: str) -> None:
+        self._db.execute(
+            "INSERT INTO transitions (time, worker, attempt, state, evidence)"
+            " SELECT ?, number, attempt, ?, ? FROM workers WHERE number = ?",
+            (time.time(), state, evidence, number),
+        )
+
+    def transitions(self, after: int = 0) -> list[Transition]:
+        """Return the steps of all workers' lives whose number is above `after`, in their order."""
+        rows = self._db.execute("SELECT * FROM transitions WHERE number > ? ORDER BY number", (after,))
+        return [Transition(**{**row, "state": WorkerState(row["state"])}) for row in map(dict, rows)]
+
     def set_worker(self, number: int, **columns: object) -> None:
-        """Change columns of one worker."""
+        """Change columns of one worker; its state changes by `move_worker`."""
         names = ", ".join(f"{name} = ?" for name in columns)
         self._db.execute(f"UPDATE workers SET {names} WHERE number = ?", (*columns.values(), number))
 
