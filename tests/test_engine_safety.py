@@ -110,16 +110,19 @@ def test_one_engine_per_session(lab: Lab) -> None:
     assert "already runs" in done.stderr
 
 
-def test_stop_puts_the_window_back_and_leaves_nothing(lab: Lab) -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_stop_puts_the_window_back_and_leaves_nothing(lab: Lab, own: bool) -> None:
     lab.tmux("split-window", "-d", "-v", "-l", "10", "-t", "%0", "--", "cat", "-u")
     lab.tmux("set-option", "-w", "-t", "m", "pane-border-status", "bottom")
     lab.tmux("set-option", "-w", "-t", "m", "pane-border-format", "mine #{pane_index}")
-    lab.tmux("set-hook", "-t", "m", "client-detached", "display-message mine")
+    if own:
+        lab.tmux("set-hook", "-t", "m", "client-detached", "display-message mine")
 
     def facts() -> list[str]:
         asked = (
             "display-message -p -t m '#{window_layout} #{pane_id}'",
             "show-options -t m", "show-options -w -t m", "show-options -p -t %0", "show-hooks -t m",
+            "show-hooks -g",
             "show-environment -t m", "show-environment -h -t m", "list-windows -t m -F '#{window_id}'",
             "list-panes -s -t m -F '#{pane_id} #{pane_pipe}'",
         )  # fmt: skip

@@ -45,6 +45,10 @@ class EngineError(AiorchError):
     exit_code = 3
 
 
+class PipeError(AiorchError):
+    """The log of a pane cannot be written now."""
+
+
 class EngineDiedError(EngineError):
     """The engine was killed, or failed, before it could say anything for users; `details` is for its log."""
 

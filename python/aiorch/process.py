@@ -142,6 +142,11 @@ def is_alive(pid: int) -> bool:
     return any(process.pid == pid for process in _ps_tree(pid))
 
 
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal or a debugger has stopped a process; False where that is not known."""
+    return _stat(pid)[:1] in (["T"], ["t"])
+
+
 def is_same(pid: int, ticks: int) -> bool:
     """Return whether the process that began at `ticks` (0: not known) runs, and not a later one."""
     return is_alive(pid) and ticks in (0, start_ticks(pid) or 0)

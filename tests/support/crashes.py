@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 from aiorch.ui.status import StatusStyle, status_text
 from support.actor import Actor, directive
@@ -154,6 +157,15 @@ class Printed(Step):
         self.lab.say({"task": self.crashes.note(token)})
 
 
+class Stalled(Step):
+    """The lead prints a directive that does not come to its log."""
+
+    def begin(self, token: str) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(int((self.lab.run / "pipe.pid").read_text()), signal.SIGSTOP)
+        self.lab.say({"task": self.crashes.note(token)})
+
+
 class Recorded(Step):
     """The lead's session file holds a directive; nothing is on its screen."""
 
@@ -241,6 +253,7 @@ class Queued(Step):
 
 STEPS: dict[str, type[Step]] = {
     "printed": Printed,
+    "stalled": Stalled,
     "recorded": Recorded,
     "called": Called,
     "answered": Answered,

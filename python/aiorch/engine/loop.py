@@ -20,6 +20,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
 from aiorch.engine.run import Run
+from aiorch.engine.witness import Witness
 from aiorch.errors import AiorchError, TmuxError, TmuxGoneError
 from aiorch.journal import Tag
 from aiorch.tmux.control import ControlClient
@@ -35,12 +36,13 @@ class Kind(StrEnum):
     FILES = "files"
     EXIT = "exit"
     TMUX = "tmux"
+    WROTE = "wrote"
     STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened; `pid` for exits, `line` for what tmux notified (None: it is gone)."""
+    """One thing that happened; `pid` for exits and watches, `line` for what tmux notified (None: gone)."""
 
     kind: Kind
     pid: int = 0
@@ -127,6 +129,7 @@ class Engine:
         observer.schedule(wake, str(run.paths.inbox), recursive=False)
         observer.start()
         run.watch = _Watches(observer, lambda: self._wake(Kind.FILES))
+        run.upkeep.watch(Witness(lambda watch: self._queue.put(Event(Kind.WROTE, watch))))
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         try:
             # What came while no engine ran is there already, and nobody will tell.
@@ -203,6 +206,8 @@ class Engine:
             run.read_files()
         elif event.kind is Kind.EXIT:
             run.process_ended(event.pid)
+        elif event.kind is Kind.WROTE:
+            run.primary.pipe.wrote(event.pid)
         elif event.kind is Kind.TMUX:
             run.tmux_changed(event.line)
             self._plan_settle(run)

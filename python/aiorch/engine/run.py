@@ -22,14 +22,15 @@ from aiorch.engine.recovery import Recovery
 from aiorch.engine.requests import Requests
 from aiorch.engine.session_file import Agent
 from aiorch.engine.transcripts import Told, Transcripts
-from aiorch.errors import AiorchError, EngineError, TmuxError, TmuxGoneError
+from aiorch.engine.upkeep import Upkeep
+from aiorch.errors import EngineError, TmuxError, TmuxGoneError
 from aiorch.journal import ACTIVE, DirectiveRow, DirectiveState, Journal, Tag
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.paths import RunPaths
-from aiorch.tmux import quote
+from aiorch.tmux import hooks, quote
 from aiorch.tmux.control import ControlClient
-from aiorch.tmux.session import HOOK, Session
+from aiorch.tmux.session import Session
 from aiorch.ui.status import StatusStyle, status_text
 from aiorch.workers.profile import AgentProfile
 
@@ -63,7 +64,6 @@ class Run:
         self._settings = settings
         self._exits = exits
         self._shown = ""
-        self._pipe_pid: int | None = None
         self._source = ""
         self._losses = 0
         self.watch: Callable[[Sequence[Path], Sequence[Path]], bool] = lambda _folders, _names: False
@@ -82,6 +82,7 @@ class Run:
         self.recovery = Recovery(self.crew, self.session, self.journal, launcher, config, profiles, exits)
         self.intake = Intake(self.journal, self.crew, self.primary, settings.config, settings.profiles)
         self.transcripts = Transcripts(self.journal)
+        self.upkeep = Upkeep(self.primary, self.journal, self.transcripts, exits, self.read_log, self._see)
         self.requests = Requests(self)
 
     def begin(self) -> None:
@@ -94,7 +95,7 @@ class Run:
         self._keep_history()
         self.columns.clear()
         self._adopt()
-        self._watch_pipe()
+        self.upkeep.begin()
 
     def _adopt(self) -> None:
         """Open pipe and columns around the pane; what it shows by then never runs."""
@@ -137,7 +138,7 @@ class Run:
         with self.journal.transaction():
             self.recovery.take_over(rerun=rerun)
             self.journal.set_meta("taking_over", None)
-        self._watch_pipe()
+        self.upkeep.begin()
 
     def resume(self) -> None:
         """Take up the run where the last engine left it."""
@@ -161,7 +162,7 @@ class Run:
             new = (sighting for sighting in found if isinstance(sighting, Directive))
             self._see([sighting for sighting in new if not self.journal.has_payload(sighting.payload)])
         self.recovery.reconcile()
-        self._watch_pipe()
+        self.upkeep.begin()
 
     def reattach(self, control: ControlClient) -> None:
         """Go on with another control client after the first was detached; the session is still there."""
@@ -172,7 +173,7 @@ class Run:
     @property
     def due(self) -> float | None:
         """Return when `pass_time` has something to do (seconds since the epoch)."""
-        times = (self.transcripts.due, self.primary.look_at)
+        times = (self.transcripts.due, self.primary.look_at, self.upkeep.due)
         return min((at for at in times if at is not None), default=None)
 
     def read_log(self) -> None:
@@ -184,7 +185,7 @@ class Run:
                 self._see(sightings)
                 self.primary.commit(cursor)
             if segment not in (None, cursor.segment):
-                self.primary.drop_read_segments()
+                self.primary.pipe.drop_read(cursor)
             segment = cursor.segment
         with self.journal.transaction():
             self._follow_files()
@@ -199,7 +200,8 @@ class Run:
             self._follow_files()
 
     def pass_time(self) -> None:
-        """Look again for the agent and its files, and decide about what they have not said."""
+        """Look again for the agent and its files, decide about what they have not said, mend the log."""
+        self.upkeep.pass_time()
         with self.journal.transaction():
             if self.primary.look_at is not None:
                 self._follow_agent()
@@ -209,23 +211,8 @@ class Run:
 
     def process_ended(self, pid: int) -> None:
         """Take note that a worker's process, or the one that writes the primary's log, is gone."""
-        if pid != self._pipe_pid:
+        if not self.upkeep.ended(pid):
             self.crew.ended(pid)
-            return
-        self._pipe_pid = None
-        if self.session.pane(self.primary.pane) is None:
-            return
-        try:
-            again = self.primary.rearm()
-        except AiorchError as error:
-            self.journal.add_event(Tag.ERROR, f"the log of the primary was taken from us: {error}")
-            return
-        if again:
-            text = "the log of the primary was interrupted: what was printed meanwhile may be missing"
-            self._watch_pipe()
-        else:
-            text = "the log of the primary cannot be written (is the disk full?): nothing is read from it now"
-        self.journal.add_event(Tag.ERROR, text)
 
     def settle(self) -> None:
         """Take what counts only once the pane is silent."""
@@ -244,7 +231,8 @@ class Run:
             # Told when workers were added and when the last one has ended; the status bar has every step.
             if working == 0 or not isinstance(noted, list) or working > noted[0]:
                 self.journal.add_event(Tag.WORKERS, counted)
-        text = status_text(counts, self.journal.asking(), self._settings.style)
+        asking, alarm = self.journal.asking(), self.upkeep.alarm
+        text = status_text(counts, asking, self._settings.style, alarm=alarm)
         if text != self._shown and not self.over:
             self._shown = text
             self.session.show_status(text)
@@ -279,7 +267,6 @@ class Run:
         self.over = True
 
     def _leave(self) -> None:
-        self._pipe_pid = None
         self.primary.close()
         self.columns.close()
         self._restore_history()
@@ -374,28 +361,18 @@ class Run:
         if self.session.user_history() != self.session.limits:
             self.session.set_history(self.session.limits[0])
 
-    def _watch_pipe(self) -> None:
-        self._pipe_pid = self.primary.pipe_pid()
-        if self._pipe_pid is not None:
-            self._exits.add(self._pipe_pid)
-
     def _announce(self) -> None:
         """Let tmux know this engine: keys find its run, and the loss of its control client starts another."""
         session, control = self._settings.session, self.session.control
         revive = quote.shell(paths.own_command("revive", "--socket", self.socket, "--session", session))
         client = f"client-{control.pid}"
-        lost = (
-            f"if-shell -F '#{{==:#{{hook_client}},#{{@aiorch_client}}}}'"
-            f" {{ set-environment -h -t '{session}' AIORCH_STATUS ' aiorch: engine lost ' ;"
-            f" run-shell -b '#{{@aiorch_revive}}' }}"
-        )
         control.batch(
             [
                 ("set-option", "-t", session, "@aiorch_run", str(self.paths.root)),
                 ("set-option", "-t", session, "@aiorch_engine", str(os.getpid())),
                 ("set-option", "-t", session, "@aiorch_client", client),
                 ("set-option", "-t", session, "@aiorch_revive", revive),
-                ("set-hook", "-t", session, HOOK, lost),
+                *hooks.adding(control, session, hooks.LOST, hooks.PIPED),
             ]
         )
 

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiorch.errors import TmuxError
-from aiorch.tmux import layout
+from aiorch.tmux import hooks, layout
 from aiorch.tmux.control import ControlClient, Pending
 
-HOOK = "client-detached[4207]"
 STRIP_ROWS = 5
 _STATE_COLOURS = (
     ("failed", "red"),
@@ -259,8 +258,8 @@ class Session:
         self._redraw_after([("set-environment", "-h", "-t", self.session, "AIORCH_STATUS", text)])
 
     def forget(self, *options: str) -> None:
-        """Remove our hook, the status text and these options of the session, in one write."""
-        commands: list[Sequence[str]] = [("set-hook", "-u", "-t", self.session, HOOK)]
+        """Remove our hooks, the status text and these options of the session, in one write."""
+        commands: list[Sequence[str]] = [*hooks.removing(self.control, self.session, hooks.LOST, hooks.PIPED)]
         commands += [("set-option", "-qu", "-t", self.session, name) for name in options]
         self._redraw_after([*commands, ("set-environment", "-hu", "-t", self.session, "AIORCH_STATUS")])
 
@@ -278,14 +277,7 @@ class Session:
 
     def picture(self, pane: str) -> Picture:
         """Return what a pane shows and where its cursor is, both of one moment."""
-        rows, cursor = self.control.batch(
-            [
-                ("capture-pane", "-p", "-t", pane),
-                ("display-message", "-p", "-t", pane, "#{cursor_x} #{cursor_y} #{alternate_on}"),
-            ]
-        )
-        column, row, alternate = (int(number) for number in cursor[0].split())
-        return Picture("\n".join(rows), (column, row), alternate == 1)
+        return picture_of(self.control.batch(picture_commands(pane)))
 
     def last_picture(self, pane: str) -> str:
         """Return what a pane shows once all that its process wrote has been drawn.
@@ -314,6 +306,19 @@ class Session:
             if rows is None or status or killed_by:
                 return (int(status) if status else None, int(killed_by) if killed_by else None)
         return None, None
+
+
+def picture_commands(pane: str) -> list[tuple[str, ...]]:
+    """Return the commands whose answers `picture_of` understands."""
+    facts = "#{cursor_x} #{cursor_y} #{alternate_on}"
+    return [("capture-pane", "-p", "-t", pane), ("display-message", "-p", "-t", pane, facts)]
+
+
+def picture_of(answers: Sequence[Sequence[str]]) -> Picture:
+    """Return what a pane showed when it was asked by `picture_commands`."""
+    rows, cursor = answers
+    column, row, alternate = (int(number) for number in cursor[0].split())
+    return Picture("\n".join(rows), (column, row), alternate == 1)
 
 
 def border_format() -> str:
