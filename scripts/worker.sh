@@ -6,6 +6,8 @@
 dir=$2
 shift 2
 printf '%s\n' "$$" >"$dir/start"
+# The end is written over this: on a disk that is full by then nothing new has room.
+printf '   \n' >"$dir/exit"
 newline='
 '
 count=$#
@@ -36,7 +38,7 @@ if cd -- "$AIORCH_CWD"; then
   fi
   status=$?
 fi
-printf '%s\n' "$status" >"$dir/exit"
+printf '%-3s\n' "$status" 1<>"$dir/exit"
 # A worker may end before its pane is told to stay: wait for the label, so that its last words can be read.
 tries=0
 while [ ! -e "$dir/labelled" ] && [ "$tries" -lt 40 ]; do

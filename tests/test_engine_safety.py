@@ -170,6 +170,9 @@ def test_engine_killed_again_and_again_gives_up_and_says_so(lab: Lab) -> None:
         lambda: "engine died" in lab.tmux("display-message", "-p", "-t", "m", "#{AIORCH_STATUS}"),
         "it gives up",
     )
+    # As the hook runs it: nothing comes over the lead's pane.
+    lab.tmux("run-shell", "-t", "%0", "#{@aiorch_revive}")
+    assert lab.tmux("display-message", "-p", "-t", "%0", "#{pane_in_mode}") == "0"
 
 
 def test_engine_ends_with_its_session_and_other_sessions_are_untouched(lab: Lab) -> None:

@@ -57,6 +57,10 @@ class EngineDiedError(EngineError):
         self.details = details
 
 
+class DiskError(AiorchError):
+    """The disk is full or cannot be written: nothing is lost, and nothing goes on until it can be."""
+
+
 class JournalError(AiorchError):
     """A run's journal cannot be used as it is."""
 

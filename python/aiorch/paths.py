@@ -85,6 +85,11 @@ class RunPaths:
         return self.root / "news"
 
     @property
+    def trouble(self) -> Path:
+        """Return the file that says what kept the engine from working, while there is something to say."""
+        return self.root / "trouble"
+
+    @property
     def engine_log(self) -> Path:
         """Return the engine's own diagnostic log."""
         return self.root / "engine.log"

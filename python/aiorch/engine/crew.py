@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from aiorch import process
+from aiorch import disk, process
 from aiorch.config import Config
 from aiorch.engine.columns import Columns, Slot
 from aiorch.engine.primary import Primary
-from aiorch.errors import AiorchError, DirectiveError, TmuxError
+from aiorch.errors import AiorchError, DirectiveError, DiskError, TmuxError
 from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import Job, LocalLauncher
@@ -270,6 +270,8 @@ class Crew:
         try:
             return Spawn(*self._launcher.start(job))
         except OSError as error:
+            if disk.is_refusal(error):
+                raise DiskError(f"the files of {row.name} cannot be written: {error}") from error
             self.fail(row, f"its files cannot be written: {error}")
             return None
 

@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from aiorch import paths
+from aiorch import disk, paths
 from aiorch.config import Config, load_config
 from aiorch.engine.loop import Engine, serve_logged
 from aiorch.engine.run import Run, Settings, check_pane
@@ -95,6 +96,9 @@ def _become_engine(target: Target, state: Path, writer: int) -> NoReturn:
     except AiorchError as error:
         code = error.exit_code
         os.write(2, str(error).encode("utf-8", "surrogateescape"))
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = f"the run's directory cannot be written ({error})" if disk.is_refusal(error) else ""
+        os.write(2, (reason or traceback.format_exc()).encode("utf-8", "surrogateescape"))
     except BaseException:
         os.write(2, traceback.format_exc().encode("utf-8", "surrogateescape"))
     finally:

@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -18,10 +19,11 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from aiorch import disk
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
 from aiorch.engine.run import Run
 from aiorch.engine.witness import Witness
-from aiorch.errors import AiorchError, TmuxError, TmuxGoneError
+from aiorch.errors import AiorchError, DiskError, EngineError, TmuxError, TmuxGoneError
 from aiorch.journal import Tag
 from aiorch.tmux.control import ControlClient
 
@@ -161,6 +163,8 @@ class Engine:
                 run.show()
         except TmuxGoneError:
             self._reattach(run)
+        except DiskError:
+            raise
         except AiorchError as error:
             log.exception("a step failed")
             run.journal.add_event(Tag.ERROR, str(error))
@@ -237,9 +241,18 @@ class Engine:
 
 
 def serve_logged(engine: Engine, run: Run) -> int:
-    """Serve, with what goes wrong in the engine's log and in the event log; return the exit code."""
+    """Serve, with what goes wrong in the engine's log and in the event log; return the exit code.
+
+    Where the disk refuses something, memory is ahead of the journal: the rest is left to the engine that is
+    started once the disk can be written.
+    """
     try:
         engine.serve(run)
+    except (DiskError, OSError, sqlite3.OperationalError) as error:
+        if not (isinstance(error, DiskError) or disk.is_refusal(error)):
+            raise
+        log.exception("the disk refuses")
+        return EngineError.exit_code
     except TmuxError:
         log.warning("tmux is gone", exc_info=True)
         return 0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from aiorch import process
+from aiorch import disk, process
 from aiorch.capture.tail import Cursor
 from aiorch.engine.witness import Witness
 from aiorch.errors import EngineError, PipeError
@@ -172,18 +172,6 @@ class Pipe:
         for path in segments[:-KEPT_SEGMENTS]:
             path.unlink(missing_ok=True)
 
-    def why(self) -> str:
-        """Return in the system's own words why the log cannot be written, or ''."""
-        probe = self._logs.parent / ".probe"
-        try:
-            probe.write_bytes(b"x" * 4096)
-        except OSError as error:
-            return error.strerror or str(error)
-        finally:
-            with suppress(OSError):
-                probe.unlink()
-        return ""
-
     def _refuse_others(self) -> None:
         form = "#{pane_pipe}\t#{@aiorch_pipe_owner}\t#{@aiorch_pipe_changed}"
         asked = ("display-message", "-p", "-t", self._pane, form)
@@ -204,7 +192,7 @@ class Pipe:
         end = time.monotonic() + _NOTE_SECONDS
         while (pid := self._noted_pid()) is None:
             if time.monotonic() > end:
-                reason = self.why() or "its writer does not start"
+                reason = disk.trouble(self._logs) or "its writer does not start"
                 raise PipeError(f"the log of pane {self._pane} cannot be written: {reason}")
             time.sleep(0.002)
         self.writer = pid

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import stat
 import subprocess
 import time
@@ -14,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiorch import paths
+from aiorch import disk, paths
 from aiorch.capture.directive import Directive, Source
 from aiorch.engine.intake import Answer, shown
-from aiorch.errors import AiorchError, DirectiveError
+from aiorch.errors import AiorchError, DirectiveError, DiskError
 from aiorch.journal import Tag
 from aiorch.ui.menu import RunCommands, menu_arguments
 from aiorch.ui.report import printable
@@ -65,7 +66,9 @@ class Requests:
             reply = self._run.journal.answer(name) or self._answer(path, name)
             try:
                 _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
-            except OSError:
+            except OSError as error:
+                if disk.is_refusal(error):
+                    raise DiskError(f"request {name} cannot be answered: {error}") from error
                 log.exception("no answer to request %s", printable(path.name))
             self._forget(path)
             self._run.journal.forget_answer(name)
@@ -89,6 +92,9 @@ class Requests:
             return {"ok": False, "error": "the run was stopped"}
         try:
             return self._carry_out(path, name)
+        except (DiskError, sqlite3.Error):
+            # It stays where it is, and is carried out once the journal can be written.
+            raise
         except AiorchError as error:
             self._run.journal.add_event(Tag.ERROR, shown(str(error)))
             return {"ok": False, "error": printable(str(error))}

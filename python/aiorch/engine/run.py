@@ -156,6 +156,7 @@ class Run:
         words = f"pane {self.primary.pane}: again, after the engine was restarted"
         with self.journal.transaction():
             self.journal.add_event(Tag.LISTENING, words)
+            self._tell_trouble()
             # What the screen shows is judged with the session file at hand.
             self._follow_files()
             # Rows may be read in another way than before: what was taken is not taken under another key.
@@ -321,6 +322,12 @@ class Run:
             if self.transcripts.worth_telling:
                 self.journal.add_event(Tag.LISTENING, f"directives are read from {words}")
 
+    def _tell_trouble(self) -> None:
+        """Tell what kept us from working, as whoever started this engine noted it."""
+        with suppress(OSError):
+            self.journal.add_event(Tag.ERROR, self.paths.trouble.read_text().strip())
+            self.paths.trouble.unlink()
+
     def _note_losses(self) -> None:
         """Tell that the emulator failed: the first time, and each time that it was twice as often."""
         losses = self.primary.reader.losses
@@ -365,6 +372,8 @@ class Run:
         """Let tmux know this engine: keys find its run, and the loss of its control client starts another."""
         session, control = self._settings.session, self.session.control
         revive = quote.shell(paths.own_command("revive", "--socket", self.socket, "--session", session))
+        # Whatever run-shell has to tell it would put over the user's pane.
+        revive = f"{revive} >/dev/null 2>&1 || :"
         client = f"client-{control.pid}"
         control.batch(
             [

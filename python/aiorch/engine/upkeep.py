@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from aiorch import disk
 from aiorch.capture.directive import Sighting
 from aiorch.capture.fuse import Serving
 from aiorch.capture.gap import Missed
@@ -68,7 +69,9 @@ class Upkeep:
         if self._pipe.is_flapping:
             self._read()
             self._primary.note_gap()
-            self._put_off(f"the log of the primary cannot be written: {self._pipe.why() or ENDED}")
+            self._put_off(
+                f"the log of the primary cannot be written: {disk.trouble(self._primary.logs) or ENDED}"
+            )
         else:
             self._mend(ENDED)
         return True

@@ -131,4 +131,4 @@ def _read(path: Path, limit: int) -> bytes:
 def _number(path: Path, digits: int) -> int | None:
     data = _read(path, digits + 2)
     # The newline says that the record is whole.
-    return int(data) if re.fullmatch(rb"[0-9]{1,%d}\n" % digits, data) else None
+    return int(data) if re.fullmatch(rb"[0-9]{1,%d} *\n" % digits, data) else None
