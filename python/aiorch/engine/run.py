@@ -93,6 +93,7 @@ class Run:
         self._announce()
         self._keep_history()
         self.columns.clear()
+        self.recovery.note_boot()
         self._adopt()
         self._watch_pipe()
 
