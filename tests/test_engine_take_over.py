@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,30 @@ def test_a_worker_that_left_its_record_is_not_run_again(lab: Lab) -> None:
     lab.aiorch("resume")
     lab.wait_state(cut="done")
     assert ran(lab) == []
+
+
+@pytest.mark.parametrize(("boot", "state"), [("", "done"), ("another", "lost")])
+def test_without_a_record_one_begins_unless_the_machine_was_restarted(
+    lab: Lab, boot: str, state: str
+) -> None:
+    lab.start()
+    lab.delegate(spec(lab, "cut"))
+    lab.wait_state(cut="working")
+    row, run = lab.workers()["cut"], lab.run
+    kill_server(lab)
+    # As a power cut leaves it: what was written last into the worker's directory is not there.
+    (run / "workers" / row.action / "start").unlink()
+    (lab.root / "gate-cut").touch()
+    database = sqlite3.connect(run / "journal.db")
+    with database:
+        database.execute("UPDATE workers SET state = 'starting', pid = 0, ticks = 0")
+        if boot:
+            database.execute("UPDATE meta SET value = ? WHERE name = 'boot'", (json.dumps(boot),))
+    database.close()
+    lab.__enter__()
+    lab.aiorch("resume")
+    lab.wait_state(cut=state)
+    assert ran(lab) == (["cut"] if state == "done" else [])
 
 
 def test_what_was_printed_and_not_read_asks_when_the_run_goes_on(lab: Lab) -> None:

@@ -147,6 +147,14 @@ def is_stopped(pid: int) -> bool:
     return _stat(pid)[:1] in (["T"], ["t"])
 
 
+def boot_id() -> str:
+    """Return what names this start of the machine; '' where the kernel does not tell."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def is_same(pid: int, ticks: int) -> bool:
     """Return whether the process that began at `ticks` (0: not known) runs, and not a later one."""
     return is_alive(pid) and ticks in (0, start_ticks(pid) or 0)

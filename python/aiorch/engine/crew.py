@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,30 +10,20 @@ from functools import partial
 from aiorch import disk, process
 from aiorch.config import Config
 from aiorch.engine.columns import Columns, Slot
+from aiorch.engine.order import Batch, Order, order_of
 from aiorch.engine.primary import Primary
 from aiorch.errors import AiorchError, DirectiveError, DiskError, TmuxError
 from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.exits import ExitWatcher
-from aiorch.launch.local import Job, LocalLauncher
+from aiorch.launch.local import LocalLauncher
 from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Placed, Session, Spawn
-from aiorch.workers.profile import AgentProfile, command, launch_of, resolve_type, task_text
+from aiorch.workers.profile import AgentProfile
 
 KILL_SECONDS = 3.0
-RESUMED = """You were cut off in the midst of your task. Look at what is done already, and go on with it.
-
-The task: {task}"""
 _STOPPED = "stopped by the user"
 SUMMARY_LENGTH = 200
-# What belongs to the pane or the agent the variables come from, not to a worker.
-_OWN_VARIABLES = frozenset(
-    [
-        *("TMUX", "TMUX_PANE", "TERM", "PWD", "OLDPWD", "SHLVL", "_", "COLUMNS", "LINES"),
-        *("CLAUDECODE", "CLAUDE_PID", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT"),
-        *("CODEX_CI", "CODEX_THREAD_ID", "CODEX_SESSION_ID", "GEMINI_CLI", "OPENCODE", "AGENT"),
-        *("QWEN_CODE", "QWEN_CODE_SESSION_ID", "COPILOT_CLI", "COPILOT_AGENT_SESSION_ID"),
-    ]
-)
+_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Crew:
@@ -212,9 +201,14 @@ class Crew:
 
     def _launch(self, rows: Sequence[WorkerRow]) -> None:
         variables, directory = self._primary.environment(), self._primary.working_directory()
-        slots = [Slot(row, partial(self._prepare, row, variables, directory)) for row in rows]
+        batch = Batch(partial(self._begin, rows, variables.get("PATH", _PATH)))
+        slots = [Slot(row, partial(self._prepare, row, batch, variables, directory)) for row in rows]
         done = self._journal.panes_of(WorkerState.DONE)
-        outcomes = self._columns.place(slots, done)
+        try:
+            outcomes = self._columns.place(slots, done)
+        finally:
+            for number in batch.left:
+                self._journal.move_worker(number, WorkerState.QUEUED, "no process: tmux refused others")
         started = []
         now = time.time()
         with self._journal.transaction():
@@ -229,6 +223,25 @@ class Crew:
         for _, place in started:
             self._exits.add(place.pid)
 
+    def _begin(self, rows: Sequence[WorkerRow], path: str) -> dict[int, Order]:
+        """Write down that these attempts begin, and return what they take; fail those that cannot.
+
+        All of it is on the disk before the first of them runs: a power cut must not make them run twice.
+        """
+        orders = {}
+        with self._journal.transaction(durable=True):
+            for row in rows:
+                file = self._launcher.task_file(row.action)
+                try:
+                    order = order_of(row, self._config, self._profiles, path=path, file=file)
+                except AiorchError as error:
+                    self.fail(row, str(error))
+                    continue
+                orders[row.number] = order
+                columns = {"agent": order.profile.name, "reason": "", "session": order.session}
+                self._journal.move_worker(row.number, WorkerState.STARTING, "a place is free", **columns)
+        return orders
+
     def note_start(self, row: WorkerRow, place: Placed, now: float, *, known: bool = True) -> None:
         """Write down that an attempt runs; `known` says that the process is sure to be its own."""
         ticks = (process.start_ticks(place.pid) or 0) if known else 0
@@ -237,38 +250,15 @@ class Crew:
         self._journal.move_worker(row.number, WorkerState.WORKING, evidence, **columns)
         self._journal.add_event(Tag.SPAWNED, f"{row.name} in pane {place.pane}")
 
-    def _prepare(self, row: WorkerRow, variables: Mapping[str, str], directory: str) -> Spawn | None:
-        """Write down that this attempt begins, then its files; None when it cannot be started."""
-        try:
-            mode, permission = self._config.mode_of(row.type), self._config.permission_of(row.type)
-            path = variables.get("PATH", "/usr/local/bin:/usr/bin:/bin")
-            profile, role = resolve_type(row.type, self._profiles, self._config, path)
-            file = self._launcher.task_file(row.action)
-            task = RESUMED.format(task=row.task) if row.resumes else row.task
-            knows = launch_of(profile, mode, permission).session
-            session = (row.session if row.resumes else str(uuid.uuid4())) if knows else ""
-            argv, stdin = command(
-                profile, task=task, mode=mode, permission=permission, role=role, file=file,
-                session=session, resumes=row.resumes,
-            )  # fmt: skip
-        except AiorchError as error:
-            self.fail(row, str(error))
+    def _prepare(
+        self, row: WorkerRow, batch: Batch, variables: Mapping[str, str], directory: str
+    ) -> Spawn | None:
+        """Write the files of an attempt that begins; None when it cannot be started."""
+        order = batch.take(row.number)
+        if order is None:
             return None
-        self._journal.move_worker(
-            row.number,
-            WorkerState.STARTING,
-            "a place is free",
-            agent=profile.name,
-            reason="",
-            session=session,
-        )
-        given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
-        given |= profile.env
-        given |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
-        text = task_text(profile, task, role) if any(file in word for word in argv) else None
-        job = Job(row.action, argv, stdin, directory, given, text)
         try:
-            return Spawn(*self._launcher.start(job))
+            return Spawn(*self._launcher.start(order.job(row, variables, directory)))
         except OSError as error:
             if disk.is_refusal(error):
                 raise DiskError(f"the files of {row.name} cannot be written: {error}") from error

@@ -50,7 +50,16 @@ class Recovery:
         runs once more when it is idempotent or the user says so (`rerun`), and is lost when neither holds.
         """
         self._journal.forget_all_panes()
-        self._each(partial(self._take_over, rerun=rerun))
+        self._each(partial(self._take_over, rerun=rerun, rebooted=self._rebooted()))
+        self.note_boot()
+
+    def note_boot(self) -> None:
+        """Remember since which start of the machine the run goes on."""
+        self._journal.set_meta("boot", process.boot_id())
+
+    def _rebooted(self) -> bool:
+        noted, now = self._journal.meta("boot"), process.boot_id()
+        return bool(noted and now and noted != now)
 
     def _each(self, take_up: Callable[[WorkerRow], None]) -> None:
         for row in self._journal.unfinished():
@@ -62,13 +71,14 @@ class Recovery:
                 # One broken record must not keep the others from being taken up.
                 self._crew.fail(row, f"its record cannot be read: {error}")
 
-    def _take_over(self, row: WorkerRow, *, rerun: bool) -> None:
+    def _take_over(self, row: WorkerRow, *, rerun: bool, rebooted: bool) -> None:
         pid, status = row.pid or self._launcher.attach(row.action) or 0, self._launcher.poll(row.action)
-        if pid == 0:
+        # After a power cut the record of a worker that ran may be missing: the journal alone is on the disk.
+        if pid == 0 and not rebooted:
             self._journal.move_worker(row.number, WorkerState.QUEUED, _NEVER_BEGUN)
         elif status is not None:
             self._crew.settle(row, status)
-        elif self._is_running(replace(row, pid=pid)):
+        elif pid and self._is_running(replace(row, pid=pid)):
             # It outlived its terminal; its record will tell how it ended.
             ticks = process.start_ticks(pid) or 0
             evidence = f"process {pid} outlived its terminal"

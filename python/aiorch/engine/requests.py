@@ -138,7 +138,8 @@ class Requests:
             raise DirectiveError(f"not allowed: it came from a worker, and workers may not {body['verb']}")
         if body["verb"] not in _JOURNALED:
             return _reply(verb(body, path.stem))
-        with self._run.journal.transaction():
+        # The request is removed then: nobody could read it once more.
+        with self._run.journal.transaction(durable=True):
             reply = _reply(verb(body, path.stem))
             self._run.journal.keep_answer(name, reply)
         return reply

@@ -94,6 +94,7 @@ class Run:
         self._announce()
         self._keep_history()
         self.columns.clear()
+        self.recovery.note_boot()
         self._adopt()
         self.upkeep.begin()
 

@@ -38,7 +38,7 @@ class Journal:
         self._unpublished = False
         if not read_only:
             path.chmod(0o600)
-            # NORMAL loses nothing when the process dies; only a power cut may cost the last rows.
+            # NORMAL loses nothing when the process dies. What a power cut must not cost is `durable`.
             self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
             upgrade(self._db)
 
@@ -56,18 +56,29 @@ class Journal:
         self._db.close()
 
     @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit all writes inside together, or none when it raises; may be nested."""
+    def transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Commit all writes inside together, or none when it raises; may be nested.
+
+        A `durable` one that is not nested is on the disk when it is over, with all that was committed before.
+        """
         if self._db.in_transaction:
             yield
             return
-        self._db.execute("BEGIN IMMEDIATE")
+        if durable:
+            self._db.execute("PRAGMA synchronous=FULL")
         try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                # Some faults end the transaction by themselves.
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        finally:
+            if durable:
+                self._db.execute("PRAGMA synchronous=NORMAL")
 
     def set_meta(self, name: str, value: object) -> None:
         """Remember one JSON value under a name."""
