@@ -40,7 +40,7 @@ class Columns:
         self, session: Session, journal: Journal, primary: str, config: Config, monitor: Sequence[str]
     ) -> None:
         self._session, self._journal, self._primary = session, journal, primary
-        self._config, self._monitor = config, monitor
+        self.config, self._monitor = config, monitor
 
     def clear(self) -> None:
         """Close columns that an engine left behind which was killed before its run had begun."""
@@ -169,7 +169,7 @@ class Columns:
 
     def _split(self, window: str, size: str) -> None:
         width, _, height = size.partition("x")
-        holder, narrow = self._placeholder(), self._config.min_columns
+        holder, narrow = self._placeholder(), self.config.min_columns
         monitor, crew = self._session.open_columns(
             self._primary, (int(width), int(height)), self._monitor, holder, narrow
         )
@@ -184,7 +184,7 @@ class Columns:
         if cell is None:
             return panes
         taken = sum(info.role == "worker" for info in column)
-        missing = wanted - (layout.capacity(cell.height, self._config.min_rows) - taken)
+        missing = wanted - (layout.capacity(cell.height, self.config.min_rows) - taken)
         spare = [info for info in column if info.pane in done and info.dead]
         # One stays to be split from.
         closing = spare[: max(0, min(missing, len(column) - 1))]
@@ -252,7 +252,7 @@ class Columns:
         roles = {info.pane: info.role for info in column}
         order = list(cell.panes())
         holder = next((pane for pane in order if roles[pane] == "placeholder"), None)
-        room = max(0, layout.capacity(cell.height, self._config.min_rows) - len(order) + (holder is not None))
+        room = max(0, layout.capacity(cell.height, self.config.min_rows) - len(order) + (holder is not None))
         batch, left = jobs[:room], jobs[room:]
         below = batch[1:] if holder else batch
         shares = layout.shares(cell.height, len(order) + len(below))

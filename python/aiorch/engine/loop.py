@@ -159,6 +159,7 @@ class Engine:
             else:
                 self._handle(run, event)
             if not run.over:
+                run.steering.act()
                 run.crew.schedule()
                 run.show()
         except TmuxGoneError:
@@ -184,7 +185,7 @@ class Engine:
 
     def _next(self, run: Run) -> Event | None:
         """Return the next event, or None when it is time for something that was put off."""
-        times = (self._settle_at(), run.crew.next_time(), run.due)
+        times = (self._settle_at(), run.crew.next_time(), run.steering.next_time(), run.due)
         due = [at for at in times if at is not None]
         try:
             return self._queue.get(timeout=max(0.0, min(due) - time.time()) if due else None)
@@ -204,7 +205,8 @@ class Engine:
             self._plan_settle(run, read_at)
         elif event.kind is Kind.INBOX:
             self._pending.discard(Kind.INBOX)
-            run.requests.read()
+            if run.requests.read():
+                self._wake(Kind.INBOX)
         elif event.kind is Kind.FILES:
             self._pending.discard(Kind.FILES)
             run.read_files()
@@ -237,7 +239,7 @@ class Engine:
         if self._unsettled_since is None:
             # Another agent's eyes may see more on the same screen.
             self._plan_settle(run)
-        run.crew.pass_time()
+        run.steering.pass_time()
 
 
 def serve_logged(engine: Engine, run: Run) -> int:

@@ -21,6 +21,7 @@ from aiorch.engine.primary import Primary
 from aiorch.engine.recovery import Recovery
 from aiorch.engine.requests import Requests
 from aiorch.engine.session_file import Agent
+from aiorch.engine.steering import Steering
 from aiorch.engine.transcripts import Told, Transcripts
 from aiorch.engine.upkeep import Upkeep
 from aiorch.errors import EngineError, TmuxError, TmuxGoneError
@@ -79,7 +80,10 @@ class Run:
         self.crew = Crew(
             self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits
         )
-        self.recovery = Recovery(self.crew, self.session, self.journal, launcher, config, profiles, exits)
+        self.steering = Steering(self.crew, self.journal, launcher, config)
+        self.recovery = Recovery(
+            self.crew, self.steering, self.session, self.journal, launcher, config, profiles, exits
+        )
         self.intake = Intake(self.journal, self.crew, self.primary, settings.config, settings.profiles)
         self.transcripts = Transcripts(self.journal)
         self.upkeep = Upkeep(self.primary, self.journal, self.transcripts, exits, self.read_log, self._see)
@@ -261,7 +265,7 @@ class Run:
         The session forgets the run last of all: an engine that is killed on the way comes back and goes on.
         """
         self.journal.add_event(Tag.STOPPED, "by the user")
-        self.crew.stop()
+        self.steering.stop()
         # The session ends with its last pane, and that may be one of ours.
         with suppress(TmuxError):
             self._leave()

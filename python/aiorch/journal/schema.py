@@ -41,6 +41,9 @@ _STEPS = (
     "CREATE TABLE transitions (number INTEGER PRIMARY KEY, time REAL NOT NULL, worker INTEGER NOT NULL"
     " REFERENCES workers, attempt INTEGER NOT NULL, state TEXT NOT NULL, evidence TEXT NOT NULL);"
     "CREATE INDEX transitions_by_worker ON transitions (worker);",
+    "ALTER TABLE workers ADD COLUMN paused REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE workers ADD COLUMN held REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE workers ADD COLUMN depth INTEGER NOT NULL DEFAULT 1;",
 )
 VERSION = len(_STEPS)
 
