@@ -236,6 +236,22 @@ class Killed(Step):
         self.lab.aiorch("kill", f"w{token}")
 
 
+class Held(Step):
+    """The user holds a worker that works, and lets it go on."""
+
+    def begin(self, token: str) -> None:
+        gate = self.lab.root / f"gate-{token}"
+        wait = f"while [ ! -e {gate} ]; do sleep 0.02; done"
+        self.lab.delegate((f"w{token}", f"{wait}; {self.crashes.note(token)}"))
+
+    def finish(self, token: str) -> None:
+        name = f"w{token}"
+        until(lambda: name in self.lab.workers() and self.lab.workers()[name].pid, "it works")
+        self.lab.aiorch("pause", name)
+        (self.lab.root / f"gate-{token}").touch()
+        self.lab.aiorch("resume", name)
+
+
 class Queued(Step):
     """Three workers with room for two, the last of which waits for the first."""
 
@@ -260,6 +276,7 @@ STEPS: dict[str, type[Step]] = {
     "retried": Retried,
     "again": Again,
     "killed": Killed,
+    "held": Held,
     "queued": Queued,
 }
 CONFIG = f"""

@@ -127,7 +127,7 @@ class Recovery:
             if row.reason:
                 # Told to end before the engine was lost, which may not have come to the signal.
                 self._steering.tell_to_end(row)
-            self._steering.hold(row)
+            self._steering.take_up(row)
             self._exits.add(pid)
         else:
             self._crew.settle(row, self._launcher.poll(row.action))

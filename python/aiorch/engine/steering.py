@@ -85,10 +85,14 @@ class Steering:
             self._kill_at[row.pid] = (time.time() + KILL_SECONDS, row)
         held, self._held = self._held, []
         for row in held:
-            self.hold(self._journal.worker(row.number))
+            self._hold(self._journal.worker(row.number))
 
-    def hold(self, row: WorkerRow) -> None:
-        """Bring a worker's processes into the state that the journal says: stopped or not."""
+    def take_up(self, row: WorkerRow) -> None:
+        """Bring the processes of a worker that an earlier engine had into the state that the journal says."""
+        if row.paused or self._launcher.is_held(row.action, row.pid, row.ticks):
+            self._hold(row)
+
+    def _hold(self, row: WorkerRow) -> None:
         if row.state not in ACTIVE or not row.pid:
             return
         if row.paused:

@@ -128,10 +128,13 @@ class LocalLauncher:
                 return
 
     def go_on(self, action: str, pid: int, ticks: int) -> None:
-        """Let processes of an attempt go on that are stopped."""
+        """Let the processes of an attempt go on, also those that are still about to stop."""
         for each in self._processes(action, pid, ticks):
-            if process.is_stopped(each):
-                _signal(each, signal.SIGCONT)
+            _signal(each, signal.SIGCONT)
+
+    def is_held(self, action: str, pid: int, ticks: int) -> bool:
+        """Return whether something of an attempt is stopped."""
+        return any(map(process.is_stopped, self._processes(action, pid, ticks)))
 
     def _processes(self, action: str, pid: int, ticks: int) -> list[int]:
         known = pid > 1 and ticks in (0, process.start_ticks(pid) or ticks)
