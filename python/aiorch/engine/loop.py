@@ -6,6 +6,7 @@ import logging
 import os
 import queue
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -19,9 +20,11 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
+from aiorch.engine.keeper import give_up, keep_in_place
 from aiorch.engine.run import Run
-from aiorch.errors import AiorchError, TmuxError, TmuxGoneError
+from aiorch.errors import AiorchError, JournalDamagedError, TmuxError, TmuxGoneError
 from aiorch.journal import Tag
+from aiorch.journal.fault import is_damage
 from aiorch.tmux.control import ControlClient
 
 log = logging.getLogger(__name__)
@@ -149,6 +152,7 @@ class Engine:
         """Handle one event; what tmux refuses is told and costs no more than that step."""
         try:
             event = self._next(run)
+            keep_in_place(run)
             if event is None:
                 self._pass_time(run)
             else:
@@ -158,6 +162,12 @@ class Engine:
                 run.show()
         except TmuxGoneError:
             self._reattach(run)
+        except JournalDamagedError:
+            raise
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            raise JournalDamagedError(f"the journal is damaged: {error}") from error
         except AiorchError as error:
             log.exception("a step failed")
             run.journal.add_event(Tag.ERROR, str(error))
@@ -238,6 +248,11 @@ def serve_logged(engine: Engine, run: Run) -> int:
     except TmuxError:
         log.warning("tmux is gone", exc_info=True)
         return 0
+    except JournalDamagedError as error:
+        # Another one begins when this one is gone, and saves what can be saved.
+        log.error("the engine stopped: %s", error)
+        give_up(run, error)
+        return error.exit_code
     except AiorchError as error:
         log.exception("the engine stopped")
         run.journal.add_event(Tag.ERROR, f"the engine stopped: {error}")

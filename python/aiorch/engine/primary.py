@@ -113,7 +113,7 @@ class Primary:
         if info is not None:
             self._size = (info.columns, info.rows)
         cursor = self._end_of_log()
-        seed = self.session.picture(self.pane)
+        seed = self.session.picture(self.pane) if info is not None else _picture(None)
         self.journal.set_meta("seed", [seed.text, *seed.cursor, seed.alternate])
         self.journal.set_meta("begin", [cursor.segment, cursor.offset])
         self._start_reader(cursor, seed, self.agent)
@@ -121,23 +121,24 @@ class Primary:
         self._note_size(cursor)
         return list(self.reader.seeded)
 
-    def reopen(self) -> list[Sighting]:
+    def reopen(self, *, here: bool = False) -> list[Sighting]:
         """Take up the log where the last engine left it; arm a new pipe when the old one is gone.
 
-        Returns what counts now that the pane is silent: the last engine may not have come to that.
+        Returns what counts now that the pane is silent: the last engine may not have come to that. With
+        `here` reading begins with what comes from now on, and what the pane shows is returned as by `begin`.
         """
         self._armed = True
         info = self.session.pane(self.pane)
         if info is not None:
             self._recognise(info.pid)
-        found = self._rebuild(self.agent)
+        found = [] if here else self._rebuild(self.agent)
         piped = self.session.control.try_run("display-message", "-p", "-t", self.pane, "#{pane_pipe}")
         if piped == ["0"]:
             self._arm()
         elif piped == ["1"]:
             owner = ("set-option", "-p", "-t", self.pane, "@aiorch_pipe_owner", str(os.getpid()))
             self.session.control.run(*owner)
-        return found
+        return self.begin() if here else found
 
     def read_rest(self) -> list[Sighting]:
         """Return what stands in the log of a pane that is gone and was not read yet."""
