@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from aiorch import machine, paths, process
 from aiorch.client import Place, locate, request
 from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
 from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
+from aiorch.journal.fault import reading
+from aiorch.paths import RunPaths
 from aiorch.ui.monitor import follow, format_event, use_color
 from aiorch.ui.report import printable, worker_record, worker_table
 
@@ -131,7 +134,7 @@ def _log(options: argparse.Namespace) -> int:
 
 
 def _monitor(options: argparse.Namespace) -> int:
-    follow(_root(options) / "journal.db")
+    follow(RunPaths(_root(options)))
     return 0
 
 
@@ -249,17 +252,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 }
 
 
-class _reading:
-    """Opens the journal of the run that the options mean, for reading."""
-
-    def __init__(self, options: argparse.Namespace) -> None:
-        self._journal = Journal(_root(options) / "journal.db", read_only=True)
-
-    def __enter__(self) -> Journal:
-        return self._journal
-
-    def __exit__(self, *_: object) -> None:
-        self._journal.close()
+def _reading(options: argparse.Namespace) -> AbstractContextManager[Journal]:
+    """Open the journal of the run that the options mean, for reading."""
+    return reading(RunPaths(_root(options)).journal)
 
 
 def _root(options: argparse.Namespace) -> Path:

@@ -65,6 +65,14 @@ class JournalError(AiorchError):
     """A run's journal cannot be used as it is."""
 
 
+class JournalDamagedError(JournalError):
+    """A run's journal is damaged: what can be read of it is saved when its engine starts next."""
+
+
+class JournalMovedError(JournalDamagedError):
+    """A run's journal was taken away from its place while it was open, and is back."""
+
+
 class RequestError(AiorchError):
     """The engine refused what it was asked to do."""
 

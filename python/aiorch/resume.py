@@ -38,7 +38,8 @@ def resume(options: argparse.Namespace) -> int:
         options.config.resolve() if options.config else None, chosen.root, options.rerun,
     )  # fmt: skip
     start(target, chosen.root.parent.parent)
-    print(printable(f"pane {place.pane} goes on with run {described(chosen)}"))  # noqa: T201
+    said = f"{chosen.root.name}, whose journal was damaged: see `aiorch log`"
+    print(printable(f"pane {place.pane} goes on with run {said if chosen.fault else described(chosen)}"))  # noqa: T201
     return 0
 
 
@@ -61,7 +62,7 @@ def offer(place: Place, client: str) -> bool:
 
 def _list(runs: list[CutOff], *, as_json: bool) -> None:
     if as_json:
-        names = ("directory", "changed", "unfinished", "asking", "done")
+        names = ("directory", "changed", "unfinished", "asking", "done", "fault")
         rows = [{"run": run.root.name, **{name: getattr(run, name) for name in names}} for run in runs]
         print(json.dumps(rows, indent=1))  # noqa: T201
         return

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiorch.errors import AiorchError, UsageError
+from aiorch.errors import JournalError, UsageError
 from aiorch.journal import ACTIVE, Journal, WorkerState
+from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
 
 
@@ -19,7 +19,8 @@ from aiorch.paths import RunPaths
 class CutOff:
     """A run that was not stopped and has no engine; `changed` is in seconds since the epoch.
 
-    `socket` and `session` say where in tmux it was.
+    `socket` and `session` say where in tmux it was. One whose journal cannot be read has a `fault`, and
+    nothing else is known of it.
     """
 
     root: Path
@@ -30,11 +31,12 @@ class CutOff:
     unfinished: int
     asking: int
     done: int
+    fault: str = ""
 
     @property
     def is_open(self) -> bool:
         """Return whether there is something left to do in it."""
-        return self.unfinished > 0 or self.asking > 0
+        return self.unfinished > 0 or self.asking > 0 or bool(self.fault)
 
 
 def cut_off_runs(state: Path) -> list[CutOff]:
@@ -62,45 +64,55 @@ def choose(runs: list[CutOff], wanted: str | None, directory: str) -> CutOff:
 
 def described(run: CutOff) -> str:
     """Return one line about a run."""
+    if run.fault:
+        return f"{run.root.name}  {run.fault}"
     parts = [f"{run.unfinished} unfinished", f"{run.asking} waiting for an answer", f"{run.done} done"]
     return f"{run.root.name}  {', '.join(parts)}, in {run.directory}"
 
 
 def drop(run: CutOff) -> None:
-    """Give a run up: its directory stays as it is, and nobody offers to go on with it."""
+    """Give a run up: its directory stays as it is, and nobody offers to go on with it.
+
+    Raises JournalError for one whose journal is damaged.
+    """
+    if run.fault:
+        raise JournalError(run.fault)
     journal = Journal(RunPaths(run.root).journal)
     journal.set_meta("stopped", time.time())
     journal.close()
 
 
 def _read(root: Path) -> CutOff | None:
+    try:
+        if has_engine(root):
+            return None
+    except OSError:
+        # It never began.
+        return None
     path = RunPaths(root).journal
+    changed = max(_times(path), default=root.stat().st_mtime)
     try:
-        if _has_engine(root):
-            return None
-        journal = Journal(path, read_only=True)
-    except (OSError, sqlite3.Error, AiorchError):
+        with reading(path) as journal:
+            return _cut_off(root, journal, changed)
+    except JournalError as error:
+        return CutOff(root, "", "", "", changed, 0, 0, 0, str(error))
+
+
+def _cut_off(root: Path, journal: Journal, changed: float) -> CutOff | None:
+    if not journal.meta("begun") or journal.meta("stopped"):
         return None
-    try:
-        if not journal.meta("begun") or journal.meta("stopped"):
-            return None
-        counts, directory, target = journal.counts(), journal.meta("directory"), journal.meta("target")
-        place = target if isinstance(target, dict) else {}
-        unfinished = sum(counts.get(state, 0) for state in {*ACTIVE, WorkerState.QUEUED, WorkerState.LOST})
-        return CutOff(
-            root,
-            str(place.get("socket", "")),
-            str(place.get("session", "")),
-            directory if isinstance(directory, str) else "",
-            max(_times(path)),
-            unfinished,
-            journal.asking(),
-            counts.get(WorkerState.DONE, 0),
-        )
-    except (sqlite3.Error, ValueError):
-        return None
-    finally:
-        journal.close()
+    counts, directory, target = journal.counts(), journal.meta("directory"), journal.meta("target")
+    place = target if isinstance(target, dict) else {}
+    return CutOff(
+        root,
+        str(place.get("socket", "")),
+        str(place.get("session", "")),
+        directory if isinstance(directory, str) else "",
+        changed,
+        sum(counts.get(state, 0) for state in {*ACTIVE, WorkerState.QUEUED, WorkerState.LOST}),
+        journal.asking(),
+        counts.get(WorkerState.DONE, 0),
+    )
 
 
 def _times(path: Path) -> Iterator[float]:
@@ -110,7 +122,8 @@ def _times(path: Path) -> Iterator[float]:
             yield name.stat().st_mtime
 
 
-def _has_engine(root: Path) -> bool:
+def has_engine(root: Path) -> bool:
+    """Return whether an engine works on a run. Raises OSError for one that never had any."""
     descriptor = os.open(root / "lock", os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +16,9 @@ from aiorch import paths
 from aiorch.client import Place, locate
 from aiorch.config import load_config
 from aiorch.engine import daemon
-from aiorch.errors import AgentMissingError, EngineError, TmuxError, UsageError
-from aiorch.journal import Journal
+from aiorch.errors import AgentMissingError, EngineError, JournalError, TmuxError, UsageError
+from aiorch.journal.fault import reading
+from aiorch.paths import RunPaths
 from aiorch.tmux import quote
 from aiorch.workers.profile import AgentProfile, find_agent, lead_command, load_profiles
 
@@ -73,12 +73,10 @@ def _listen(server: Server, name: str, agent: str | None, config: Path | None, *
 
 def _lead_is_gone(run: Path) -> bool:
     try:
-        journal = Journal(run / "journal.db", read_only=True)
-    except sqlite3.Error:
+        with reading(RunPaths(run).journal) as journal:
+            return bool(journal.meta("primary_gone"))
+    except JournalError:
         return False
-    gone = bool(journal.meta("primary_gone"))
-    journal.close()
-    return gone
 
 
 def _has_session(server: Server, name: str) -> bool:

@@ -147,6 +147,9 @@ class Lab:
         journal.close()
         return rows
 
+    def workers_by_state(self, *states: str) -> list[str]:
+        return [name for name, row in self.workers().items() if row.state in states]
+
     def events(self) -> list[Event]:
         journal = self.journal()
         events = journal.events()

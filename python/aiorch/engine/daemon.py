@@ -15,7 +15,7 @@ import time
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from aiorch import disk, paths
 from aiorch.config import Config, load_config
@@ -23,7 +23,9 @@ from aiorch.engine.loop import Engine, serve_logged
 from aiorch.engine.run import Run, Settings, check_pane
 from aiorch.errors import AiorchError, EngineDiedError, EngineError, TmuxError
 from aiorch.journal import Journal
+from aiorch.journal.repair import repair
 from aiorch.launch.exits import ExitWatcher
+from aiorch.paths import RunPaths
 from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import Session
 from aiorch.ui.status import StatusStyle
@@ -127,7 +129,8 @@ def main(target: Target, state: Path) -> int:
 def run_root(target: Target) -> Path | None:
     """Return the root of the run that the session has now, None when it has none."""
     text = tmux(target.socket, "show-options", "-qv", "-t", target.session, "@aiorch_run")
-    return Path(text) if text and (Path(text) / "journal.db").exists() else None
+    # Its journal may be gone: then that is what the next engine looks after.
+    return Path(text) if text and (Path(text) / "lock").exists() else None
 
 
 def is_running(target: Target, state: Path) -> bool:
@@ -161,7 +164,10 @@ def _lock(target: Target, state: Path) -> int:
 
 def _lock_run(root: Path) -> None:
     """Take the run for this process; callers with another state directory find the same lock here."""
-    descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as error:
+        raise EngineError(f"the run in {root} is gone") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -198,16 +204,13 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
 
 def _resumed(root: Path, target: Target, control: ControlClient, exits: ExitWatcher) -> Run:
     _lock_run(root)
-    journal = Journal(root / "journal.db")
-    facts = journal.meta("target")
-    journal.close()
-    if not isinstance(facts, dict):
-        raise EngineError(f"the run in {root} cannot be resumed: its journal does not say where it was")
+    _log_to(root / "engine.log")
+    repair(RunPaths(root))
+    facts = _noted_facts(root, Session(control, target.session))
     config = Path(facts["config"]) if facts["config"] else None
     settings = _settings(
         control, Target(target.socket, target.session, facts["pane"], facts["agent"], config)
     )
-    _log_to(root / "engine.log")
     try:
         run = Run(settings, root, control, exits)
         run.resume()
@@ -222,6 +225,7 @@ def _taken_over(root: Path, target: Target, control: ControlClient, exits: ExitW
     """Go on with a run whose tmux is gone, around another pane."""
     _lock_run(root)
     _log_to(root / "engine.log")
+    repair(RunPaths(root))
     run = Run(_settings(control, target), root, control, exits)
     run.journal.set_meta("target", _facts(target))
     try:
@@ -230,6 +234,20 @@ def _taken_over(root: Path, target: Target, control: ControlClient, exits: ExitW
         log.exception("the run cannot be taken over")
         raise
     return run
+
+
+def _noted_facts(root: Path, session: Session) -> dict[str, Any]:
+    """Return what the last engine noted of where it was; what a damaged journal lost of it, tmux knows."""
+    journal = Journal(root / "journal.db")
+    facts = journal.meta("target")
+    if not isinstance(facts, dict):
+        pane = next((info.pane for info in session.panes() if info.role == "primary"), None)
+        if pane is None:
+            raise EngineError(f"the run in {root} cannot be resumed: its journal does not say where it was")
+        facts = {"pane": pane, "agent": None, "config": None}
+        journal.set_meta("target", facts)
+    journal.close()
+    return facts
 
 
 def _facts(target: Target) -> dict[str, str | None]:

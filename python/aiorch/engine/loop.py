@@ -21,11 +21,15 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from aiorch import disk
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
+from aiorch.engine.keeper import give_up, keep_in_place
 from aiorch.engine.run import Run
 from aiorch.engine.witness import Witness
-from aiorch.errors import AiorchError, DiskError, EngineError, TmuxError, TmuxGoneError
+from aiorch.errors import AiorchError, DiskError, EngineError, JournalDamagedError, TmuxError, TmuxGoneError
 from aiorch.journal import Tag
+from aiorch.journal.fault import is_damage
 from aiorch.tmux.control import ControlClient
+
+MOST_LATE = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +113,7 @@ class Engine:
         self._pending: set[Kind] = set()
         self._unsettled_since: float | None = None
         self._last_output = 0.0
+        self._passed = False
 
     def notify_tmux(self, line: str | None) -> None:
         """Take a notification of the control client; called on its reader thread."""
@@ -154,6 +159,7 @@ class Engine:
         """Handle one event; what tmux refuses is told and costs no more than that step."""
         try:
             event = self._next(run)
+            keep_in_place(run)
             if event is None:
                 self._pass_time(run)
             else:
@@ -164,8 +170,12 @@ class Engine:
                 run.show()
         except TmuxGoneError:
             self._reattach(run)
-        except DiskError:
+        except (DiskError, JournalDamagedError):
             raise
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            raise JournalDamagedError(f"the journal is damaged: {error}") from error
         except AiorchError as error:
             log.exception("a step failed")
             run.journal.add_event(Tag.ERROR, str(error))
@@ -187,6 +197,11 @@ class Engine:
         """Return the next event, or None when it is time for something that was put off."""
         times = (self._settle_at(), run.crew.next_time(), run.steering.next_time(), run.due)
         due = [at for at in times if at is not None]
+        if due and min(due) + MOST_LATE < time.time() and not self._passed:
+            # However many events there are, what has a time comes about then; and they have their turn, too.
+            self._passed = True
+            return None
+        self._passed = False
         try:
             return self._queue.get(timeout=max(0.0, min(due) - time.time()) if due else None)
         except queue.Empty:
@@ -258,6 +273,11 @@ def serve_logged(engine: Engine, run: Run) -> int:
     except TmuxError:
         log.warning("tmux is gone", exc_info=True)
         return 0
+    except JournalDamagedError as error:
+        # Another one begins when this one is gone, and saves what can be saved.
+        log.error("the engine stopped: %s", error)
+        give_up(run, error)
+        return error.exit_code
     except AiorchError as error:
         log.exception("the engine stopped")
         run.journal.add_event(Tag.ERROR, f"the engine stopped: {error}")

@@ -112,21 +112,22 @@ class Primary:
         if info is not None:
             self._size = (info.columns, info.rows)
         cursor = self.pipe.end()
-        self._begin_at(cursor, self.session.picture(self.pane))
+        self._begin_at(cursor, self.session.picture(self.pane) if info is not None else _picture(None))
         return list(self.reader.seeded)
 
-    def reopen(self) -> list[Sighting]:
+    def reopen(self, *, here: bool = False) -> list[Sighting]:
         """Take up the log where the last engine left it, and its pipe if that still carries.
 
-        Returns what counts now that the pane is silent: the last engine may not have come to that.
+        Returns what counts now that the pane is silent: the last engine may not have come to that. With
+        `here` reading begins with what comes from now on, and what the pane shows is returned as by `begin`.
         """
         self._armed = True
         info = self.session.pane(self.pane)
         if info is not None:
             self._recognise(info.pid)
-        found = self._rebuild(self.agent)
+        found = [] if here else self._rebuild(self.agent)
         self.pipe.take_up()
-        return found
+        return self.begin() if here else found
 
     def read_rest(self) -> list[Sighting]:
         """Return what stands in the log of a pane that is gone and was not read yet."""

@@ -70,15 +70,21 @@ class Requests:
         for path in waiting[:BATCH]:
             name = os.fsencode(path.name).decode("utf-8", "replace")
             reply = self._run.journal.answer(name) or self._answer(path, name)
-            try:
-                _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
-            except OSError as error:
-                if disk.is_refusal(error):
-                    raise DiskError(f"request {name} cannot be answered: {error}") from error
-                log.exception("no answer to request %s", printable(path.name))
+            self._reply(path, reply)
             self._forget(path)
             self._run.journal.forget_answer(name)
         return len(waiting) > BATCH
+
+    def refuse(self, reason: str) -> int:
+        """Refuse all requests that are there, but those that are known to be carried out; return how many."""
+        count = 0
+        for path in self._waiting():
+            name = os.fsencode(path.name).decode("utf-8", "replace")
+            if self._run.journal.answer(name) is None:
+                count += 1
+                self._reply(path, {"ok": False, "error": reason})
+                self._forget(path)
+        return count
 
     def _waiting(self) -> list[Path]:
         inbox, found = self._run.paths.inbox, []
@@ -94,6 +100,14 @@ class Requests:
         return [
             inbox / name for _, name in sorted(found, key=lambda one: (not one[1].startswith(_KEYS), one))
         ]
+
+    def _reply(self, path: Path, reply: Mapping[str, object]) -> None:
+        try:
+            _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
+        except OSError as error:
+            if disk.is_refusal(error):
+                raise DiskError(f"a request cannot be answered: {error}") from error
+            log.exception("no answer to request %s", printable(path.name))
 
     def _answer(self, path: Path, name: str) -> dict[str, object]:
         if self._run.over:

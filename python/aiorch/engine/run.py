@@ -17,6 +17,7 @@ from aiorch.config import Config
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
+from aiorch.engine.keeper import tell_unsure
 from aiorch.engine.primary import Primary
 from aiorch.engine.recovery import Recovery
 from aiorch.engine.requests import Requests
@@ -26,6 +27,7 @@ from aiorch.engine.transcripts import Told, Transcripts
 from aiorch.engine.upkeep import Upkeep
 from aiorch.errors import EngineError, TmuxError, TmuxGoneError
 from aiorch.journal import ACTIVE, DirectiveRow, DirectiveState, Journal, Tag
+from aiorch.journal.rebuild import UNSURE
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.paths import RunPaths
@@ -108,7 +110,10 @@ class Run:
         agent = self.primary.agent
         self.columns.open(agent.name if agent else "")
         before = self.primary.begin()
-        words = agent.title if agent else "a program we do not know: its directives ask first"
+        self._listen(before, agent.title if agent else "a program we do not know: its directives ask first")
+
+    def _listen(self, before: Sequence[Sighting], words: str) -> None:
+        """Write down that what comes from now on counts, and what came `before` does not."""
         with self.journal.transaction():
             self.transcripts.adopt()
             self.journal.add_event(Tag.LISTENING, f"pane {self.primary.pane}: {words}")
@@ -117,6 +122,7 @@ class Run:
             self._follow_files()
             self.journal.set_meta("directory", self.primary.working_directory())
             self.journal.set_meta("begun", True)
+            self.journal.set_meta(UNSURE, None)
 
     def take_over(self, *, rerun: bool) -> None:
         """Go on with a run that lost its tmux, around another pane: what it had not read yet comes first.
@@ -132,13 +138,9 @@ class Run:
         self._announce()
         self._keep_history()
         self.columns.clear()
-        self.transcripts.restore()
-        with self.journal.transaction():
-            self.journal.add_event(Tag.LISTENING, "the run goes on after tmux was lost")
-            left = self.primary.read_rest()
-            # A session file says it exactly, and is read when the agent is followed.
-            for sighting in () if self.transcripts.had_file else left:
-                self.intake.take(sighting)
+        self.journal.add_event(Tag.LISTENING, "the run goes on after tmux was lost")
+        if not tell_unsure(self):
+            self._read_rest()
         self._adopt()
         with self.journal.transaction():
             self.recovery.take_over(rerun=rerun)
@@ -156,6 +158,15 @@ class Run:
             return
         self._announce()
         self._keep_history()
+        if tell_unsure(self):
+            self._listen(self.primary.reopen(here=True), "again, after its journal was damaged")
+        else:
+            self._read_again()
+        self.recovery.reconcile()
+        self.upkeep.begin()
+
+    def _read_again(self) -> None:
+        """Go on reading where the last engine left it."""
         self.transcripts.restore()
         found = self.primary.reopen()
         words = f"pane {self.primary.pane}: again, after the engine was restarted"
@@ -167,8 +178,15 @@ class Run:
             # Rows may be read in another way than before: what was taken is not taken under another key.
             new = (sighting for sighting in found if isinstance(sighting, Directive))
             self._see([sighting for sighting in new if not self.journal.has_payload(sighting.payload)])
-        self.recovery.reconcile()
-        self.upkeep.begin()
+
+    def _read_rest(self) -> None:
+        """Take what the pane that is gone had printed and nobody had read."""
+        self.transcripts.restore()
+        with self.journal.transaction():
+            left = self.primary.read_rest()
+            # A session file says it exactly, and is read when the agent is followed.
+            for sighting in () if self.transcripts.had_file else left:
+                self.intake.take(sighting)
 
     def reattach(self, control: ControlClient) -> None:
         """Go on with another control client after the first was detached; the session is still there."""

@@ -3,9 +3,11 @@
 from aiorch.journal.rows import (
     ACTIVE,
     ENDED,
+    Decision,
     DirectiveRow,
     DirectiveState,
     Event,
+    Happening,
     Tag,
     Transition,
     WorkerRow,
@@ -16,9 +18,11 @@ from aiorch.journal.store import Journal
 __all__ = [
     "ACTIVE",
     "ENDED",
+    "Decision",
     "DirectiveRow",
     "DirectiveState",
     "Event",
+    "Happening",
     "Journal",
     "Tag",
     "Transition",

@@ -120,6 +120,20 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Decision:
+    """One step in what became of a directive, and why; `time` is seconds since the epoch."""
+
+    number: int
+    time: float
+    directive: int
+    state: DirectiveState
+    reason: str
+
+
+Happening = Event | Transition | Decision
+
+
+@dataclass(frozen=True, slots=True)
 class DirectiveRow:
     """One directive as the journal has it."""
 

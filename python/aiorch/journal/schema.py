@@ -31,8 +31,9 @@ CREATE TABLE IF NOT EXISTS sizes (
   segment TEXT NOT NULL, offset INTEGER NOT NULL, cols INTEGER NOT NULL, rows INTEGER NOT NULL);
 """
 
-# Each step makes the next version; what is here is never changed, only added to.
-_STEPS = (
+# Each step makes the next version; what is here is never changed, only added to. A new table needs a line in
+# `salvage._SENSE` when its columns are like those of another.
+STEPS = (
     _FIRST,
     "ALTER TABLE workers ADD COLUMN ticks INTEGER NOT NULL DEFAULT 0;",
     "ALTER TABLE workers ADD COLUMN idempotent INTEGER NOT NULL DEFAULT 0;"
@@ -44,8 +45,13 @@ _STEPS = (
     "ALTER TABLE workers ADD COLUMN paused REAL NOT NULL DEFAULT 0;"
     "ALTER TABLE workers ADD COLUMN held REAL NOT NULL DEFAULT 0;"
     "ALTER TABLE workers ADD COLUMN depth INTEGER NOT NULL DEFAULT 1;",
+    "CREATE TABLE decisions (number INTEGER PRIMARY KEY, time REAL NOT NULL, directive INTEGER NOT NULL"
+    " REFERENCES directives, state TEXT NOT NULL, reason TEXT NOT NULL);"
+    # Events, transitions and decisions are numbered together from now on.
+    "UPDATE transitions SET number = -number - (SELECT COALESCE(MAX(number), 0) FROM events);"
+    "UPDATE transitions SET number = -number;",
 )
-VERSION = len(_STEPS)
+VERSION = len(STEPS)
 
 
 def upgrade(database: sqlite3.Connection) -> None:
@@ -60,7 +66,7 @@ def upgrade(database: sqlite3.Connection) -> None:
         raise JournalError(
             f"the journal is of version {version}, this aiorch knows {VERSION}: update the plugin"
         )
-    statements = [text for step in _STEPS[version:] for text in step.split(";") if text.strip()]
+    statements = [text for step in STEPS[version:] for text in step.split(";") if text.strip()]
     database.execute("BEGIN IMMEDIATE")
     try:
         for statement in [*statements, f"PRAGMA user_version = {VERSION}"]:

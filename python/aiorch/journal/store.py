@@ -3,58 +3,68 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
-from aiorch.journal.rows import (
-    ACTIVE,
-    ENDED,
-    DirectiveRow,
-    DirectiveState,
-    Event,
-    Tag,
-    Transition,
-    WorkerRow,
-    WorkerState,
-)
+from aiorch.journal.history import History, decoded
+from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.journal.schema import upgrade
 from aiorch.plan.schema import WorkerSpec
 
+_LEFT_OPEN: list[sqlite3.Connection] = []
 _WORKER_COLUMNS = frozenset(field.name for field in fields(WorkerRow))
 
 
-class Journal:
+class Journal(History):
     """Reads and writes one run's journal; only the engine opens it for writing."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        target = f"file:{_uri_path(path)}?mode=ro" if read_only else f"file:{_uri_path(path)}"
-        self._db = sqlite3.connect(target, uri=True, isolation_level=None, timeout=5)
-        self._db.row_factory = sqlite3.Row
-        self._news = path.parent / "news" / "events"
-        self._unpublished = False
+        target = uri(path, "ro" if read_only else "rwc")
+        database = sqlite3.connect(target, uri=True, isolation_level=None, timeout=5)
+        database.row_factory = sqlite3.Row
+        super().__init__(database, path.parent / "news" / "events")
+        self._is_read_only = read_only
         if not read_only:
             path.chmod(0o600)
             # NORMAL loses nothing when the process dies. What a power cut must not cost is `durable`.
             self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
             upgrade(self._db)
+        self._files = [path.with_name(f"{path.name}{part}") for part in ("", "-wal", "-shm")]
+        self._identities = [_identity(file) for file in self._files]
 
-    def publish(self) -> None:
-        """Wake the views once when lines were added to the event log since the last call.
+    @property
+    def is_in_place(self) -> bool:
+        """Return whether the files at the journal's place are those that are open."""
+        return [_identity(file) for file in self._files] == self._identities
 
-        They watch one small file, not the journal: waking on every write would slow down what matters.
-        """
-        if self._unpublished:
-            self._unpublished = False
-            self._news.write_bytes(b"")
+    @property
+    def files_in_place(self) -> list[Path]:
+        """Return those files at the journal's place that are open."""
+        pairs = zip(self._files, self._identities, strict=True)
+        return [file for file, identity in pairs if identity is not None and _identity(file) == identity]
+
+    def copy_to(self, path: Path) -> None:
+        """Write a whole copy of the journal as it is now, into a file that is not there yet."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        os.close(descriptor)
+        with closing(sqlite3.connect(uri(path, "rw"), uri=True)) as copy:
+            self._db.backup(copy)
 
     def close(self) -> None:
-        """Close the file."""
-        self._db.close()
+        """Close the file; one that is not in its place any more stays open until the process ends.
+
+        SQLite would remove the log beside it by its name, which is another journal's by then.
+        """
+        if self._is_read_only or self.is_in_place:
+            self._db.close()
+        else:
+            _LEFT_OPEN.append(self._db)
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[None]:
@@ -88,19 +98,7 @@ class Journal:
     def meta(self, name: str) -> object:
         """Return the JSON value under a name, None when there is none."""
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else json.loads(row[0])
-
-    def add_event(self, tag: Tag, text: str) -> None:
-        """Append a line to the event log; what is not printable in it is shown as an escape."""
-        # Every view shows it in a terminal, and what it says may come from a worker or a file.
-        safe = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
-        self._db.execute("INSERT INTO events (time, tag, text) VALUES (?, ?, ?)", (time.time(), tag, safe))
-        self._unpublished = True
-
-    def events(self, after: int = 0) -> list[Event]:
-        """Return the lines of the event log whose number is above `after`."""
-        rows = self._db.execute("SELECT * FROM events WHERE number > ? ORDER BY number", (after,))
-        return [Event(row["number"], row["time"], Tag(row["tag"]), row["text"]) for row in rows]
+        return None if row is None else decoded(_json, row)
 
     def add_directive(self, directive: Directive, conversation: int) -> int | None:
         """Record a directive and return its number, or None when this very directive is there already."""
@@ -115,10 +113,14 @@ class Journal:
     def add_rejected(self, rejected: Rejected, conversation: int) -> int | None:
         """Record text that is no directive and return its number, or None when it is there already."""
         state = DirectiveState.REJECTED if rejected.is_error else DirectiveState.IGNORED
-        return self._insert_directive(
-            f"{conversation}:{rejected.source}:!{rejected.key}", conversation, rejected.source, "",
-            rejected.position, rejected.received_as, "{}", None, state, rejected.reason,
-        )  # fmt: skip
+        with self.transaction():
+            number = self._insert_directive(
+                f"{conversation}:{rejected.source}:!{rejected.key}", conversation, rejected.source, "",
+                rejected.position, rejected.received_as, "{}", None, state, rejected.reason,
+            )  # fmt: skip
+            if number is not None:
+                self._add_decision(number, state, rejected.reason)
+        return number
 
     def _insert_directive(self, *values: object) -> int | None:
         cursor = self._db.execute(
@@ -133,17 +135,19 @@ class Journal:
         self, number: int, state: DirectiveState, reason: str = "", plan: str | None = None
     ) -> None:
         """Record what became of a directive; `plan` is its JSON text once there is one."""
-        self._db.execute(
-            "UPDATE directives SET state = ?, reason = ?, plan = COALESCE(?, plan) WHERE number = ?",
-            (state, reason, plan, number),
-        )
+        with self.transaction():
+            self._db.execute(
+                "UPDATE directives SET state = ?, reason = ?, plan = COALESCE(?, plan) WHERE number = ?",
+                (state, reason, plan, number),
+            )
+            self._add_decision(number, state, reason)
 
     def directives(self, state: DirectiveState | None = None) -> list[DirectiveRow]:
         """Return the directives, oldest first, all or those in one state."""
         rows = self._db.execute(
             "SELECT * FROM directives WHERE ? IS NULL OR state = ? ORDER BY number", (state, state)
         )
-        return [_directive_row(row) for row in rows]
+        return [decoded(_directive_row, row) for row in rows]
 
     def asking(self) -> int:
         """Return how many directives wait for the user's answer."""
@@ -185,7 +189,7 @@ class Journal:
             "SELECT * FROM directives WHERE state = 'asking' AND key LIKE '%:' || ? ORDER BY number DESC",
             (key,),
         ).fetchone()
-        return None if row is None else _directive_row(row)
+        return None if row is None else decoded(_directive_row, row)
 
     def keep_answer(self, request: str, reply: Mapping[str, object]) -> None:
         """Remember what a request was answered, in the transaction of what it did."""
@@ -210,7 +214,7 @@ class Journal:
     def directive(self, number: int) -> DirectiveRow | None:
         """Return one directive by number."""
         row = self._db.execute("SELECT * FROM directives WHERE number = ?", (number,)).fetchone()
-        return None if row is None else _directive_row(row)
+        return None if row is None else decoded(_directive_row, row)
 
     def same_id(self, conversation: int, user_id: str, before: int) -> DirectiveRow | None:
         """Return the earlier directive of this conversation that was accepted under the same id."""
@@ -219,7 +223,7 @@ class Journal:
             " AND state NOT IN ('rejected', 'ignored') ORDER BY number LIMIT 1",
             (conversation, user_id, before),
         ).fetchone()
-        return None if row is None else _directive_row(row)
+        return None if row is None else decoded(_directive_row, row)
 
     def add_worker(self, directive: int, spec: WorkerSpec, depth: int = 1) -> int:
         """Record a worker as queued and return its number."""
@@ -239,18 +243,6 @@ class Journal:
             self.set_worker(number, state=state, **columns)
             self._add_transition(number, state, evidence)
 
-    def _add_transition(self, number: int, state: WorkerState, evidence: str) -> None:
-        self._db.execute(
-            "INSERT INTO transitions (time, worker, attempt, state, evidence)"
-            " SELECT ?, number, attempt, ?, ? FROM workers WHERE number = ?",
-            (time.time(), state, evidence, number),
-        )
-
-    def transitions(self, after: int = 0) -> list[Transition]:
-        """Return the steps of all workers' lives whose number is above `after`, in their order."""
-        rows = self._db.execute("SELECT * FROM transitions WHERE number > ? ORDER BY number", (after,))
-        return [Transition(**{**row, "state": WorkerState(row["state"])}) for row in map(dict, rows)]
-
     def set_worker(self, number: int, **columns: object) -> None:
         """Change columns of one worker; its state changes by `move_worker`."""
         names = ", ".join(f"{name} = ?" for name in columns)
@@ -258,7 +250,9 @@ class Journal:
 
     def workers(self) -> list[WorkerRow]:
         """Return all workers of the run, oldest first."""
-        return [_worker_row(row) for row in self._db.execute("SELECT * FROM workers ORDER BY number")]
+        return [
+            decoded(_worker_row, row) for row in self._db.execute("SELECT * FROM workers ORDER BY number")
+        ]
 
     def unfinished(self) -> list[WorkerRow]:
         """Return the workers that have not ended, oldest first."""
@@ -266,13 +260,13 @@ class Journal:
         rows = self._db.execute(
             f"SELECT * FROM workers WHERE state NOT IN ({marks}) ORDER BY number", tuple(ENDED)
         )
-        return [_worker_row(row) for row in rows]
+        return [decoded(_worker_row, row) for row in rows]
 
     def active(self) -> list[WorkerRow]:
         """Return the workers that are under way, oldest first."""
         marks = ", ".join("?" * len(ACTIVE))
         query = f"SELECT * FROM workers WHERE state IN ({marks}) ORDER BY number"
-        return [_worker_row(row) for row in self._db.execute(query, tuple(ACTIVE))]
+        return [decoded(_worker_row, row) for row in self._db.execute(query, tuple(ACTIVE))]
 
     def begun_since(self, time: float) -> list[float]:
         """Return when attempts began since then, oldest first."""
@@ -294,7 +288,7 @@ class Journal:
         """Return the workers of these names."""
         marks = ", ".join("?" * len(names))
         rows = self._db.execute(f"SELECT * FROM workers WHERE name IN ({marks})", tuple(names))
-        return {row["name"]: _worker_row(row) for row in rows}
+        return {row["name"]: decoded(_worker_row, row) for row in rows}
 
     def panes_of(self, *states: WorkerState) -> set[str]:
         """Return the panes whose worker is in one of these states."""
@@ -331,11 +325,12 @@ class Journal:
             "SELECT CASE WHEN paused > 0 AND state = 'working' THEN 'waiting' ELSE state END AS shown,"
             " COUNT(*) FROM workers GROUP BY shown"
         )
-        return {WorkerState(row[0]): row[1] for row in rows}
+        return dict(decoded(_counted, row) for row in rows)
 
     def worker(self, number: int) -> WorkerRow:
         """Return one worker by number."""
-        return _worker_row(self._db.execute("SELECT * FROM workers WHERE number = ?", (number,)).fetchone())
+        row = self._db.execute("SELECT * FROM workers WHERE number = ?", (number,)).fetchone()
+        return decoded(_worker_row, row)
 
     def names(self) -> set[str]:
         """Return the names of all workers of the run."""
@@ -351,8 +346,26 @@ class Journal:
         return [(row["segment"], row["offset"], row["cols"], row["rows"]) for row in rows]
 
 
-def _uri_path(path: Path) -> str:
-    return str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def uri(path: Path, mode: str) -> str:
+    """Return a file for SQLite to open, in one of its modes."""
+    name = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return f"file:{name}?mode={mode}"
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - at every step of the engine, twice as fast
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _json(row: sqlite3.Row) -> object:
+    return json.loads(row[0])
+
+
+def _counted(row: sqlite3.Row) -> tuple[WorkerState, int]:
+    return WorkerState(row[0]), row[1]
 
 
 def _worker_row(row: sqlite3.Row) -> WorkerRow:

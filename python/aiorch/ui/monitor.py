@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import queue
 import shutil
 import signal
 import sys
@@ -12,10 +11,12 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
-
-from aiorch.journal import Event, Journal, Tag
+from aiorch.errors import JournalError
+from aiorch.journal import Event, Tag
+from aiorch.journal.fault import reading
+from aiorch.paths import RunPaths
+from aiorch.ui.news import News
+from aiorch.ui.report import printable
 
 MIN_WRAP = 24
 REWRITTEN = 200
@@ -58,47 +59,53 @@ def use_color(env: Mapping[str, str] = os.environ) -> bool:
     return sys.stdout.isatty() and not env.get("NO_COLOR")
 
 
-class _Wake(FileSystemEventHandler):
-    def __init__(self, wakes: queue.SimpleQueue[None]) -> None:
-        self._wakes = wakes
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        if event.event_type in ("modified", "created", "moved"):
-            self._wakes.put(None)
-
-
-def follow(journal_path: Path, *, forever: bool = True) -> None:
+def follow(paths: RunPaths, *, forever: bool = True) -> None:
     """Print the event log, and what is added to it until interrupted."""
-    color = use_color()
-    wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
-    observer = Observer()
-    observer.schedule(_Wake(wakes), str(journal_path.parent / "news"), recursive=False)
-    observer.start()
-    journal = Journal(journal_path, read_only=True)
-    last, printed, width = 0, False, 0
-    signal.signal(signal.SIGWINCH, lambda *_: wakes.put(None))
-    try:
-        while True:
-            now = shutil.get_terminal_size().columns
-            if printed and now != width:
-                # Broken to another width: written anew, tmux would only cut the old lines.
-                print(CLEAR, end="")  # noqa: T201 - the view
-                last, printed = max(0, last - REWRITTEN), False
-            width = now
-            for event in journal.events(last):
-                last = event.number
-                # The line end comes first: a strip of five rows has none to spare for the cursor.
-                text = format_event(event, color=color, width=width)
-                print(f"\n{text}" if printed else text, end="", flush=True)  # noqa: T201 - the view
-                printed = True
-            if not forever:
-                return
-            wakes.get()
-            while not wakes.empty():
-                wakes.get()
-    except KeyboardInterrupt:
-        return
-    finally:
-        observer.stop()
-        observer.join()
-        journal.close()
+    with News(paths.news) as news:
+        view = _View(paths.journal)
+        signal.signal(signal.SIGWINCH, lambda *_: news.wake())
+        try:
+            view.show()
+            while forever:
+                news.wait()
+                view.show()
+        except KeyboardInterrupt:
+            return
+
+
+class _View:
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+        self._color = use_color()
+        self._last, self._width = 0, 0
+        self._printed = False
+        self._fault = ""
+
+    def show(self) -> None:
+        """Print what is new; all of it anew when the width has changed."""
+        width = shutil.get_terminal_size().columns
+        if self._printed and width != self._width:
+            # Broken to another width: written anew, tmux would only cut the old lines.
+            print(CLEAR, end="")  # noqa: T201 - the view
+            self._last, self._printed = max(0, self._last - REWRITTEN), False
+        self._width = width
+        try:
+            # Opened each time: a damaged journal is replaced by another file.
+            with reading(self._journal) as journal:
+                self._last = min(self._last, journal.newest)
+                events = journal.events(self._last)
+        except JournalError as error:
+            # The engine saves it, and tells.
+            if str(error) != self._fault:
+                self._fault = str(error)
+                self._print("\n".join(textwrap.wrap(printable(self._fault), max(width, MIN_WRAP))))
+            return
+        self._fault = ""
+        for event in events:
+            self._last = event.number
+            self._print(format_event(event, color=self._color, width=width))
+
+    def _print(self, text: str) -> None:
+        # The line end comes first: a strip of five rows has none to spare for the cursor.
+        print(f"\n{text}" if self._printed else text, end="", flush=True)  # noqa: T201 - the view
+        self._printed = True
