@@ -49,10 +49,14 @@ class Intake:
     ) -> None:
         self._journal, self._crew, self._primary = journal, crew, primary
         self.config, self._profiles = config, profiles
-        self._agents = set(builtin_agents(profiles))
         self._flooded = ""
         self._flood = Flood()
-        self._types = set(known_types(profiles, config))
+        self.learn_types()
+
+    def learn_types(self) -> None:
+        """Take note of the agents and types that the settings know now."""
+        self._agents = set(builtin_agents(self._profiles))
+        self._types = set(known_types(self._profiles, self.config))
 
     def take(self, sighting: Sighting, *, caller: int = 0) -> Answer:
         """Decide about one sighting, in one transaction; the same one again changes nothing.

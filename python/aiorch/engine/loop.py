@@ -40,6 +40,7 @@ class Kind(StrEnum):
     LOG = "log"
     INBOX = "inbox"
     FILES = "files"
+    SETTINGS = "settings"
     EXIT = "exit"
     TMUX = "tmux"
     WROTE = "wrote"
@@ -66,6 +67,17 @@ class _Wake(FileSystemEventHandler):
         if event.is_directory or event.event_type not in ("modified", "created", "moved"):
             return
         self._put(Kind.LOG if os.fsencode(event.src_path).startswith(self._logs) else Kind.INBOX)
+
+
+class _Any(FileSystemEventHandler):
+    """Wakes the engine when anything in a folder is written."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in ("modified", "created", "moved", "deleted"):
+            self._wake()
 
 
 class _Watches(FileSystemEventHandler):
@@ -134,6 +146,8 @@ class Engine:
         wake = _Wake(self._wake, run.paths.logs)
         observer.schedule(wake, str(run.paths.logs), recursive=False)
         observer.schedule(wake, str(run.paths.inbox), recursive=False)
+        for folder in run.renewal.folders:
+            observer.schedule(_Any(lambda: self._wake(Kind.SETTINGS)), str(folder), recursive=False)
         observer.start()
         run.watch = _Watches(observer, lambda: self._wake(Kind.FILES))
         run.upkeep.watch(Witness(lambda watch: self._queue.put(Event(Kind.WROTE, watch))))
@@ -220,11 +234,18 @@ class Engine:
             self._plan_settle(run, read_at)
         elif event.kind is Kind.INBOX:
             self._pending.discard(Kind.INBOX)
-            if run.requests.read():
+            run.renewal.follow_settings()
+            if run.renewal.is_outdated():
+                # The requests are still there for the one that follows.
+                run.over = True
+            elif run.requests.read():
                 self._wake(Kind.INBOX)
         elif event.kind is Kind.FILES:
             self._pending.discard(Kind.FILES)
             run.read_files()
+        elif event.kind is Kind.SETTINGS:
+            self._pending.discard(Kind.SETTINGS)
+            run.renewal.settings_changed()
         elif event.kind is Kind.EXIT:
             run.process_ended(event.pid)
         elif event.kind is Kind.WROTE:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -13,15 +12,16 @@ from pathlib import Path
 from aiorch import paths
 from aiorch.capture.directive import Directive, Sighting
 from aiorch.capture.fuse import Outcome, Repeat
-from aiorch.config import Config
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
 from aiorch.engine.keeper import tell_unsure
 from aiorch.engine.primary import Primary
 from aiorch.engine.recovery import Recovery
+from aiorch.engine.renewal import Renewal, announce
 from aiorch.engine.requests import Requests
 from aiorch.engine.session_file import Agent
+from aiorch.engine.settings import Settings, UserSettings
 from aiorch.engine.steering import Steering
 from aiorch.engine.transcripts import Told, Transcripts
 from aiorch.engine.upkeep import Upkeep
@@ -31,11 +31,9 @@ from aiorch.journal.rebuild import UNSURE
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.paths import RunPaths
-from aiorch.tmux import hooks, quote
 from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import Session
-from aiorch.ui.status import StatusStyle, status_text
-from aiorch.workers.profile import AgentProfile
+from aiorch.ui.status import status_text
 
 log = logging.getLogger(__name__)
 
@@ -44,41 +42,44 @@ MAX_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run was started with; `agent` is what the user says runs in the primary, if anything."""
+class Origin:
+    """Where a run is, and what it goes by; `agent` is what the user says runs in the primary, if anything."""
 
     socket: str
     session: str
     pane: str
-    config: Config
-    profiles: dict[str, AgentProfile]
-    style: StatusStyle
+    user: UserSettings
+    settings: Settings
     agent: str | None = None
 
 
 class Run:
     """Everything one engine works on; used on its thread only."""
 
-    def __init__(self, settings: Settings, root: Path, control: ControlClient, exits: ExitWatcher) -> None:
+    def __init__(self, origin: Origin, root: Path, control: ControlClient, exits: ExitWatcher) -> None:
         self.paths = RunPaths(root)
         self.paths.create()
-        self.socket = settings.socket
+        origin.user.keep()
+        self.renewal = Renewal(self, origin.user)
+        self.socket = origin.socket
+        self.settings = origin.settings
+        config, profiles, launcher = (
+            self.settings.config, self.settings.profiles, LocalLauncher(self.paths.workers)
+        )  # fmt: skip
         self.over = False
-        self._settings = settings
         self._exits = exits
         self._shown = ""
         self._source = ""
         self._losses = 0
         self.watch: Callable[[Sequence[Path], Sequence[Path]], bool] = lambda _folders, _names: False
         self.journal = Journal(self.paths.journal)
-        self.session = Session(control, settings.session)
-        self.session.history_limit = settings.config.history_limit
+        self.session = Session(control, origin.session)
+        self.session.history_limit = config.history_limit
         self.primary = Primary(
-            self.session, self.journal, self.paths.logs, settings.pane, settings.profiles, settings.agent
+            self.session, self.journal, self.paths.logs, origin.pane, profiles, origin.agent
         )
         monitor = paths.own_command("--run", str(root), "monitor")
-        self.columns = Columns(self.session, self.journal, settings.pane, settings.config, monitor)
-        config, profiles, launcher = settings.config, settings.profiles, LocalLauncher(self.paths.workers)
+        self.columns = Columns(self.session, self.journal, origin.pane, config, monitor)
         self.crew = Crew(
             self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits
         )
@@ -86,7 +87,7 @@ class Run:
         self.recovery = Recovery(
             self.crew, self.steering, self.session, self.journal, launcher, config, profiles, exits
         )
-        self.intake = Intake(self.journal, self.crew, self.primary, settings.config, settings.profiles)
+        self.intake = Intake(self.journal, self.crew, self.primary, config, profiles)
         self.transcripts = Transcripts(self.journal)
         self.upkeep = Upkeep(self.primary, self.journal, self.transcripts, exits, self.read_log, self._see)
         self.requests = Requests(self)
@@ -97,7 +98,7 @@ class Run:
         The session knows the run before anything is changed, so that one which is killed half-way is taken
         up again; what was half done is undone first.
         """
-        self._announce()
+        announce(self.session, self.socket, self.paths.root)
         self._keep_history()
         self.columns.clear()
         self.recovery.note_boot()
@@ -135,7 +136,7 @@ class Run:
                     self.journal.set_meta(name, None)
                 # An engine that is killed on the way is followed by one that goes on here.
                 self.journal.set_meta("taking_over", {"rerun": rerun})
-        self._announce()
+        announce(self.session, self.socket, self.paths.root)
         self._keep_history()
         self.columns.clear()
         self.journal.add_event(Tag.LISTENING, "the run goes on after tmux was lost")
@@ -156,7 +157,7 @@ class Run:
         if isinstance(half, dict):
             self.take_over(rerun=bool(half.get("rerun")))
             return
-        self._announce()
+        announce(self.session, self.socket, self.paths.root)
         self._keep_history()
         if tell_unsure(self):
             self._listen(self.primary.reopen(here=True), "again, after its journal was damaged")
@@ -192,12 +193,12 @@ class Run:
         """Go on with another control client after the first was detached; the session is still there."""
         self.session.control = control
         self._shown = ""
-        self._announce()
+        announce(self.session, self.socket, self.paths.root)
 
     @property
     def due(self) -> float | None:
         """Return when `pass_time` has something to do (seconds since the epoch)."""
-        times = (self.transcripts.due, self.primary.look_at, self.upkeep.due)
+        times = (self.transcripts.due, self.primary.look_at, self.upkeep.due, self.renewal.due)
         return min((at for at in times if at is not None), default=None)
 
     def read_log(self) -> None:
@@ -226,6 +227,7 @@ class Run:
     def pass_time(self) -> None:
         """Look again for the agent and its files, decide about what they have not said, mend the log."""
         self.upkeep.pass_time()
+        self.renewal.pass_time()
         with self.journal.transaction():
             if self.primary.look_at is not None:
                 self._follow_agent()
@@ -255,8 +257,9 @@ class Run:
             # Told when workers were added and when the last one has ended; the status bar has every step.
             if working == 0 or not isinstance(noted, list) or working > noted[0]:
                 self.journal.add_event(Tag.WORKERS, counted)
-        asking, alarm = self.journal.asking(), self.upkeep.alarm
-        text = status_text(counts, asking, self._settings.style, alarm=alarm)
+        asking = self.journal.asking()
+        alarm = self.upkeep.alarm or ("config" if self.renewal.problem else "")
+        text = status_text(counts, asking, self.settings.style, alarm=alarm)
         if text != self._shown and not self.over:
             self._shown = text
             self.session.show_status(text)
@@ -347,6 +350,8 @@ class Run:
 
     def _tell_trouble(self) -> None:
         """Tell what kept us from working, as whoever started this engine noted it."""
+        if self.renewal.problem:
+            self.journal.add_event(Tag.ERROR, f"{self.renewal.problem}: the settings from before stay")
         with suppress(OSError):
             self.journal.add_event(Tag.ERROR, self.paths.trouble.read_text().strip())
             self.paths.trouble.unlink()
@@ -390,23 +395,6 @@ class Run:
     def _restore_history(self) -> None:
         if self.session.user_history() != self.session.limits:
             self.session.set_history(self.session.limits[0])
-
-    def _announce(self) -> None:
-        """Let tmux know this engine: keys find its run, and the loss of its control client starts another."""
-        session, control = self._settings.session, self.session.control
-        revive = quote.shell(paths.own_command("revive", "--socket", self.socket, "--session", session))
-        # Whatever run-shell has to tell it would put over the user's pane.
-        revive = f"{revive} >/dev/null 2>&1 || :"
-        client = f"client-{control.pid}"
-        control.batch(
-            [
-                ("set-option", "-t", session, "@aiorch_run", str(self.paths.root)),
-                ("set-option", "-t", session, "@aiorch_engine", str(os.getpid())),
-                ("set-option", "-t", session, "@aiorch_client", client),
-                ("set-option", "-t", session, "@aiorch_revive", revive),
-                *hooks.adding(control, session, hooks.LOST, hooks.PIPED),
-            ]
-        )
 
 
 def check_pane(session: Session, pane: str) -> None:
