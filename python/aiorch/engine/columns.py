@@ -154,10 +154,13 @@ class Columns:
             self._session.label(row.pane, state=state)
 
     def close(self) -> None:
-        """Close our panes and put the window back as it was."""
-        for info in self._session.panes():
-            if info.role in ("monitor", *_CREW):
-                self._session.kill_pane(info.pane)
+        """Close our panes, wherever the user has moved them, and put the window back as it was."""
+        ours = {(row.pane, row.action) for row in self._journal.workers()}
+        moved = [info for info in self._session.everywhere("#{@aiorch_action}")
+                 if (info.pane, info.action) in ours]  # fmt: skip
+        here = [info for info in self._session.panes() if info.role in ("monitor", *_CREW)]
+        for pane in {info.pane for info in (*here, *moved)}:
+            self._session.kill_pane(pane)
         for name in ("role", "name", "type", "state"):
             self._session.control.try_run("set-option", "-pu", "-t", self._primary, f"@aiorch_{name}")
         saved = self._journal.meta("window")

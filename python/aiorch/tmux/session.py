@@ -100,8 +100,12 @@ class Session:
         ]
 
     def pane(self, pane: str) -> PaneInfo | None:
-        """Return one pane of the session, or None when it is gone."""
-        return next((info for info in self.panes() if info.pane == pane), None)
+        """Return one pane, also of another session that the user moved it to, or None when it is gone."""
+        return next((info for info in self.everywhere(f"#{{==:#{{pane_id}},{pane}}}")), None)
+
+    def everywhere(self, test: str) -> list[PaneInfo]:
+        """Return the panes of all sessions for which a format is true."""
+        return [_pane_info(row) for row in self.control.run("list-panes", "-a", "-f", test, "-F", _INFO)]
 
     def find_started(self, action: str) -> PaneInfo | None:
         """Return the pane whose process was started for an action, labelled or not, or None."""
