@@ -34,7 +34,7 @@ UNINSTALL = ("uninstall", "take everything out of tmux and the home directory ag
 # fails the tests.
 SETTINGS: Mapping[str, tuple[str, str]] = {
     "max_workers": (
-        "1 to 64",
+        "1 to 200",
         "Workers that run at the same time; more wait in a queue. See the note below.",
     ),
     "max_per_minute": ("0 to 10000", "Workers that start within a minute; more wait. 0 sets no limit."),

@@ -124,9 +124,9 @@ class Bad(NamedTuple):
 BAD = [
     Bad("unknown-key", "max_worker = 3", "1: max_worker: unknown key; did you mean max_workers?"),
     Bad("unknown-table", "\n[tpyes.x]\na = 1", "2: tpyes: unknown key; did you mean types?"),
-    Bad("string-for-number", 'max_workers = "4"', "1: max_workers: must be a whole number from 1 to 64"),
+    Bad("string-for-number", 'max_workers = "4"', "1: max_workers: must be a whole number from 1 to 200"),
     Bad("true-for-number", "retries = true", "1: retries: must be a whole number from 0 to 20"),
-    Bad("too-small", "max_workers = 0", "1: max_workers: must be a whole number from 1 to 64"),
+    Bad("too-small", "max_workers = 0", "1: max_workers: must be a whole number from 1 to 200"),
     Bad("not-a-number", "retry_delay = nan", "1: retry_delay: must be a number from 0 to 3600"),
     Bad("choice", 'approve = "aks"', "1: approve: must be one of auto, ask; did you mean ask?"),
     Bad("permission", 'permissions = "all"', "1: permissions: must be one of ask, edit, full"),

@@ -95,7 +95,7 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
     base = Config()
     keep = reader.flag("builtin_rules", True)
     return Config(
-        max_workers=reader.whole("max_workers", base.max_workers, 1, 64),
+        max_workers=reader.whole("max_workers", base.max_workers, 1, 200),
         max_per_minute=reader.whole("max_per_minute", base.max_per_minute, 0, 10_000),
         max_per_run=reader.whole("max_per_run", base.max_per_run, 1, 100_000),
         min_free_memory=reader.whole("min_free_memory", base.min_free_memory, 0, 1_000_000),

@@ -282,6 +282,7 @@ STEPS: dict[str, type[Step]] = {
 CONFIG = f"""
 default_type = "step"
 max_workers = 2
+max_per_minute = 0
 retries = 1
 retry_delay = 0.05
 [trust.plain]

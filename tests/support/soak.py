@@ -19,6 +19,8 @@ from support.lab import STEP, Lab, alive, until
 CONFIG = f"""
 default_type = "step"
 max_workers = 4
+max_per_minute = 0
+max_per_run = 100000
 [trust.plain]
 roles = "run"
 {STEP}"""

@@ -151,7 +151,7 @@ class Columns:
     def show_state(self, row: WorkerRow, state: str) -> None:
         """Show a worker's state in its border."""
         if row.pane:
-            self._session.label(row.pane, state=state)
+            self._session.note(row.pane, state=state)
 
     def close(self) -> None:
         """Close our panes, wherever the user has moved them, and put the window back as it was."""

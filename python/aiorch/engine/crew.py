@@ -104,11 +104,17 @@ class Crew:
         """Return when (seconds since the epoch) a worker may start that may not now."""
         return self._again
 
-    def ended(self, pid: int) -> None:
-        """Take note that a worker's process is gone."""
-        row = next((row for row in self._journal.active() if row.pid == pid), None)
-        if row is not None:
-            self.settle(row, self._launcher.poll(row.action))
+    def ended(self, pids: Collection[int]) -> None:
+        """Take note that processes of workers are gone; what their records say comes first."""
+        rows = [row for row in self._journal.active() if row.pid in pids] if pids else []
+        found = [(row, self._launcher.poll(row.action)) for row in rows]
+        with self._journal.transaction():
+            for row, status in found:
+                if status is not None:
+                    self.settle(row, status)
+        for row, status in found:
+            if status is None:
+                self.settle(row, status)
 
     def tidy(self) -> int:
         """Close the panes of all workers that have ended and return how many."""

@@ -41,6 +41,7 @@ def give_up(run: Run, error: JournalDamagedError) -> None:
     """Leave the journal to the next engine, and say why in the status bar."""
     if not isinstance(error, JournalMovedError):
         note_fault(run.paths, error)
+    run.segment.finish()
     with suppress(TmuxError):
         run.session.show_status(" aiorch: the journal is damaged, what can be read is saved ")
 

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,6 +124,7 @@ class Engine:
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._pending: set[Kind] = set()
+        self._ended: deque[int] = deque()
         self._unsettled_since: float | None = None
         self._last_output = 0.0
         self._passed = False
@@ -134,7 +136,8 @@ class Engine:
 
     def notify_exit(self, pid: int) -> None:
         """Take note that a worker's process ended; called on the watcher's thread."""
-        self._queue.put(Event(Kind.EXIT, pid=pid))
+        self._ended.append(pid)
+        self._wake(Kind.EXIT)
 
     def stop(self) -> None:
         """Ask the loop to end, workers and journal left as they are; may be called from a signal handler."""
@@ -247,7 +250,9 @@ class Engine:
             self._pending.discard(Kind.SETTINGS)
             run.renewal.settings_changed()
         elif event.kind is Kind.EXIT:
-            run.process_ended(event.pid)
+            self._pending.discard(Kind.EXIT)
+            # Those that end together are settled together: tmux is busy with them by itself.
+            run.processes_ended([self._ended.popleft() for _ in range(len(self._ended))])
         elif event.kind is Kind.WROTE:
             run.primary.pipe.wrote(event.pid)
         elif event.kind is Kind.TMUX:

@@ -32,6 +32,7 @@ from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.paths import RunPaths
 from aiorch.tmux.control import ControlClient
+from aiorch.tmux.segment import Segment
 from aiorch.tmux.session import Session
 from aiorch.ui.status import status_text
 
@@ -75,6 +76,7 @@ class Run:
         self.journal = Journal(self.paths.journal)
         self.session = Session(control, origin.session)
         self.session.history_limit = config.history_limit
+        self.segment = Segment(self.session)
         self.primary = Primary(
             self.session, self.journal, self.paths.logs, origin.pane, profiles, origin.agent
         )
@@ -235,10 +237,9 @@ class Run:
             self._tell(self.transcripts.read())
             self._follow_files()
 
-    def process_ended(self, pid: int) -> None:
-        """Take note that a worker's process, or the one that writes the primary's log, is gone."""
-        if not self.upkeep.ended(pid):
-            self.crew.ended(pid)
+    def processes_ended(self, pids: Sequence[int]) -> None:
+        """Take note that workers' processes, or the one that writes the primary's log, are gone."""
+        self.crew.ended([pid for pid in pids if not self.upkeep.ended(pid)])
 
     def settle(self) -> None:
         """Take what counts only once the pane is silent."""
@@ -262,7 +263,7 @@ class Run:
         text = status_text(counts, asking, self.settings.style, alarm=alarm)
         if text != self._shown and not self.over:
             self._shown = text
-            self.session.show_status(text)
+            self.segment.show(text)
         self.journal.publish()
 
     def asking(self) -> list[DirectiveRow]:
@@ -294,6 +295,7 @@ class Run:
         self.over = True
 
     def _leave(self) -> None:
+        self.segment.finish()
         self.primary.close()
         self.columns.close()
         self._restore_history()

@@ -71,7 +71,7 @@ def _die_with_parent() -> Callable[[], None] | None:
 
 
 class ControlClient:
-    """A `tmux -C attach` child; `run` is for one thread, `notify` is called on the reader thread.
+    """A `tmux -C attach` child; commands may come from any thread, `notify` is called on the reader thread.
 
     `notify` gets each notification line (`%layout-change …`) and, at the end, `None`.
     """
@@ -80,7 +80,7 @@ class ControlClient:
         argv = ["tmux", "-S", socket, "-C", "attach-session", "-t", session, "-f", "no-output,ignore-size"]
         self._notify = notify
         self._waiting: deque[_Reply] = deque()
-        self._lock = threading.Lock()
+        self._lock, self._writing = threading.Lock(), threading.Lock()
         self._closed = False
         # PDEATHSIG follows the forking thread, so this must be the engine's main thread.
         self._child = subprocess.Popen(
@@ -137,15 +137,18 @@ class ControlClient:
     def _send(self, lines: list[str]) -> list[_Reply]:
         replies = [_Reply() for _ in lines]
         data = "".join(text + "\n" for text in lines).encode("utf-8", "surrogateescape")
-        with self._lock:
-            if self._closed:
-                raise TmuxGoneError("tmux is gone")
-            self._waiting.extend(replies)
-        try:
-            assert self._child.stdin is not None
-            os.write(self._child.stdin.fileno(), data) if len(data) <= 4096 else self._write_all(data)
-        except OSError as error:
-            raise TmuxGoneError("tmux is gone") from error
+        # Replies come in the order of what was written, whichever thread wrote it. The reader must get on
+        # while a long command is written: hence two locks.
+        with self._writing:
+            with self._lock:
+                if self._closed:
+                    raise TmuxGoneError("tmux is gone")
+                self._waiting.extend(replies)
+            try:
+                assert self._child.stdin is not None
+                os.write(self._child.stdin.fileno(), data) if len(data) <= 4096 else self._write_all(data)
+            except (OSError, ValueError) as error:
+                raise TmuxGoneError("tmux is gone") from error
         return replies
 
     def _write_all(self, data: bytes) -> None:

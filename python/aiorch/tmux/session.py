@@ -160,6 +160,12 @@ class Session:
         """Set our options (`name="x"` is `@aiorch_name`) on one pane; a pane that is gone is no error."""
         self.try_batch([("set-option", "-pq", "-t", pane, f"@aiorch_{k}", v) for k, v in labels.items()])
 
+    def note(self, pane: str, **labels: str) -> None:
+        """Set our options on one pane as `label` does, without waiting for it to be done."""
+        names = [("set-option", "-pq", "-t", pane, f"@aiorch_{k}", v) for k, v in labels.items()]
+        with contextlib.suppress(TmuxError):
+            self.control.begin(names)
+
     def try_batch(self, commands: Sequence[Sequence[str]]) -> None:
         """Run commands in one write; those that tmux refuses, for a pane that is gone, change nothing."""
         with contextlib.suppress(TmuxError):
