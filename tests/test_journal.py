@@ -29,6 +29,7 @@ def _make_old(path: Path) -> None:
         for column in ("ticks", "idempotent", "session", "resumes"):
             database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
         database.execute("DROP TABLE transitions")
+        database.execute("DROP TABLE decisions")
         database.execute("PRAGMA user_version = 0")
         database.execute(
             "INSERT INTO workers (directive, name, type, task, state, pid, created)"

@@ -68,6 +68,11 @@ _COMMANDS = (
     ("kill", "end a worker", "aiorch kill testing"),
     ("show", "show a directive as it was received", "aiorch show 3"),
     ("log", "print the event log", "aiorch log"),
+    (
+        "events",
+        "print all that happened, for programs: the event log, workers' steps, what became of directives",
+        "aiorch events --json --follow",
+    ),
     ("agents", "list the agents and worker types, and which are installed", "aiorch agents"),
     ("init", "teach the agents of this project how to delegate", "aiorch init --agent claude --dry-run"),
     ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
@@ -174,6 +179,14 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("number", type=int, help="of the directive, as the event log gives it")
 
 
+def _add_events(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--after", type=int, default=0, metavar="N", help="only what has a higher number (default: all)"
+    )
+    parser.add_argument("--follow", action="store_true", help="go on until the run is stopped")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+
+
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("log", type=Path, metavar="RAW.log", help="the bytes as `pipe-pane` gave them")
     parser.add_argument(
@@ -225,6 +238,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "agents": _add_json,
     "doctor": _add_json,
     "log": _add_json,
+    "events": _add_events,
     "resume": _add_resume,
     "approve": _add_answer,
     "decline": _add_answer,

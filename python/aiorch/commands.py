@@ -123,6 +123,16 @@ def _log(options: argparse.Namespace) -> int:
     return 0
 
 
+def _events(options: argparse.Namespace) -> int:
+    from aiorch.ui.feed import feed
+
+    paths = RunPaths(_root(options))
+    follow, as_json = options.follow, options.json
+    for line in feed(paths, options.after, follow=follow, as_json=as_json, color=use_color()):
+        _say(line)
+    return 0
+
+
 def _monitor(options: argparse.Namespace) -> int:
     follow(RunPaths(_root(options)))
     return 0
@@ -217,6 +227,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "tidy": _tidy,
     "show": _show,
     "log": _log,
+    "events": _events,
     "monitor": _monitor,
     "new": _new,
     "agents": _agents,
