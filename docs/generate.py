@@ -147,7 +147,7 @@ def usage(parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
             continue
         name = action.option_strings[-1] if action.option_strings else ""
         value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
-        words = f"{name} {value}" if name else action.dest
+        words = f"{name} {value}" if name else str(action.metavar or action.dest).lower()
         text = (action.help or "") % {"default": action.default}
         found.append((words.strip() if action.required or name else f"[{words}]", text))
     return found

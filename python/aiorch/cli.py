@@ -73,6 +73,7 @@ _COMMANDS = (
         "print all that happened, for programs: the event log, workers' steps, what became of directives",
         "aiorch events --json --follow",
     ),
+    ("export", "write a run as one file: a report, JSON or an archive", "aiorch export -o run.md"),
     ("agents", "list the agents and worker types, and which are installed", "aiorch agents"),
     ("init", "teach the agents of this project how to delegate", "aiorch init --agent claude --dry-run"),
     ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
@@ -187,6 +188,24 @@ def _add_events(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
 
 
+def _add_run_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_name", nargs="?", metavar="RUN", help="its name (default: that of this session)")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    _add_run_name(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where to; `-` is standard output (default: a file called RUN)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("json", "markdown", "tar"),
+        help="json: one object; markdown: a report; tar: the whole directory (default: as FILE ends, "
+        "else markdown)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite a file that is there")
+
+
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("log", type=Path, metavar="RAW.log", help="the bytes as `pipe-pane` gave them")
     parser.add_argument(
@@ -239,6 +258,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "doctor": _add_json,
     "log": _add_json,
     "events": _add_events,
+    "export": _add_export,
     "resume": _add_resume,
     "approve": _add_answer,
     "decline": _add_answer,

@@ -54,11 +54,12 @@ def printable(text: str) -> str:
 
 def _cells(row: WorkerRow) -> tuple[str, ...]:
     words = row.result or row.reason
-    cells = (row.name, row.type, str(row.state), str(row.attempt), _duration(row), words)
+    cells = (row.name, row.type, str(row.state), str(row.attempt), duration(row), words)
     return tuple(printable(" ".join(cell.split())) for cell in cells)
 
 
-def _duration(row: WorkerRow) -> str:
+def duration(row: WorkerRow) -> str:
+    """Return how long a worker has worked, in minutes and seconds; `-` before it began."""
     if row.started is None:
         return "-"
     seconds = int((row.ended or time.time()) - row.started)
