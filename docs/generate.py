@@ -51,6 +51,10 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "history_limit": ("0 to 1000000", "Lines of scroll-back of a worker's pane."),
     "min_rows": ("2 to 500", "Least height of a worker's pane. See the note below."),
     "min_columns": ("40 to 1000", "Below this width the orchestrator is a strip. See the note below."),
+    "keep_runs_days": (
+        "0 to 36500",
+        "Days after which a run that has ended is deleted, when another begins; 0 keeps all.",
+    ),
     "builtin_rules": ("true false", "`false` leaves the built-in rules out."),
 }
 RULE_KEYS: Mapping[str, str] = {

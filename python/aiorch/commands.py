@@ -138,6 +138,14 @@ def _export(options: argparse.Namespace) -> int:
     return export(RunPaths(_named_root(options)), options)
 
 
+def _prune(options: argparse.Namespace) -> int:
+    from aiorch.config import load_config
+    from aiorch.prune import command
+
+    days = load_config(paths.config_dir() / "config.toml").keep_runs_days
+    return command(options, paths.state_dir(), days)
+
+
 def _monitor(options: argparse.Namespace) -> int:
     follow(RunPaths(_root(options)))
     return 0
@@ -233,6 +241,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "show": _show,
     "log": _log,
     "export": _export,
+    "prune": _prune,
     "events": _events,
     "monitor": _monitor,
     "new": _new,

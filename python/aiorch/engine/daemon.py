@@ -25,6 +25,7 @@ from aiorch.journal import Journal
 from aiorch.journal.repair import repair
 from aiorch.launch.exits import ExitWatcher
 from aiorch.paths import RunPaths
+from aiorch.prune import prune_later
 from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import Session
 from aiorch.ui.status import StatusStyle
@@ -195,6 +196,7 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
         # A run that never began has nothing to tell.
         shutil.rmtree(root, ignore_errors=True)
         raise
+    prune_later(state, settings.config.keep_runs_days)
     return run
 
 

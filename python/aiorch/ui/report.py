@@ -58,6 +58,11 @@ def _cells(row: WorkerRow) -> tuple[str, ...]:
     return tuple(printable(" ".join(cell.split())) for cell in cells)
 
 
+def counted(number: int, what: str = "worker") -> str:
+    """Return a number of things in words."""
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
+
+
 def duration(row: WorkerRow) -> str:
     """Return how long a worker has worked, in minutes and seconds; `-` before it began."""
     if row.started is None:
