@@ -71,7 +71,7 @@ _COMMANDS = (
     ("log", "print the event log", "aiorch log"),
     (
         "events",
-        "print all that happened, for programs: the event log, workers' steps, what became of directives",
+        "print all that happened, for programs",
         "aiorch events --json --follow",
     ),
     ("export", "write a run as one file: a report, JSON or an archive", "aiorch export -o run.md"),

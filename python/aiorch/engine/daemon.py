@@ -146,7 +146,9 @@ def _died_of(code: int, text: str) -> str:
 
 def _lock(target: Target, state: Path) -> int:
     folder = state / "sessions"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # parents=True would make the folder above with the user's mask.
+    for path in (state, folder):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     server = tmux(target.socket, "display-message", "-p", "#{pid}")
     key = hashlib.sha256(os.fsencode(target.socket)).hexdigest()[:12]
     path = folder / f"{key}-{server}-{target.session.lstrip('$')}.lock"
