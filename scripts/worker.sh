@@ -2,10 +2,11 @@
 # The pane process of every worker: worker.sh ACTION DIR ARG...
 # ACTION is there to be seen in #{pane_start_command}. An ARG of the form @NAME stands for the content
 # of DIR/arg.NAME, so that no task ever passes through a tmux command line. Records which process
-# started and how it ended in DIR, also while no engine runs; DIR/start is there already, with its mode.
+# started and how it ended in DIR, also while no engine runs. Both records are there already, blank: they are
+# written over, so that a mask does not open them and a disk that is full has room for them.
 dir=$2
 shift 2
-printf '%s\n' "$$" >"$dir/start"
+printf '%-10s\n' "$$" 1<>"$dir/start"
 newline='
 '
 count=$#
@@ -36,9 +37,7 @@ if cd -- "$AIORCH_CWD"; then
   fi
   status=$?
 fi
-# The worker had the user's own.
-umask 077
-printf '%s\n' "$status" >"$dir/exit"
+printf '%-3s\n' "$status" 1<>"$dir/exit"
 # A worker may end before its pane is told to stay: wait for the label, so that its last words can be read.
 tries=0
 while [ ! -e "$dir/labelled" ] && [ "$tries" -lt 40 ]; do

@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import time
 
-from aiorch.engine.primary import MIN_PIPE_SECONDS
+from aiorch.engine.pipe import STALL_SECONDS
 from conftest import LabMaker
 from support.actor import AGENT, CONFIG, Actor, directive, tasks
 from support.lab import STEP, Lab, alive, until
@@ -92,7 +92,7 @@ def test_run_that_was_killed_before_it_began_is_begun_again(lab: Lab) -> None:
 
 def test_stale_pipe_of_a_dead_engine_is_taken_over(lab: Lab) -> None:
     lab.start()
-    lab.tmux("set-hook", "-u", "-t", "m", "client-detached[4207]")
+    lab.tmux("set-hook", "-gu", "client-detached[4207]")
     lab.kill_engine()
     lab.tmux("set-option", "-u", "-t", "m", "@aiorch_run")
     lab.aiorch("start", "--pane", "%0")
@@ -139,7 +139,7 @@ def test_killed_log_writer_is_replaced_and_told(lab: Lab) -> None:
     lab.start(DEFAULT_STEP)
     writer = int((lab.run / "pipe.pid").read_text())
     began = (lab.run / "pipe.pid").stat().st_mtime
-    until(lambda: time.time() - began > MIN_PIPE_SECONDS, "it has lived long enough to be worth another one")
+    until(lambda: time.time() - began > STALL_SECONDS, "it has lived long enough to be worth another one")
     os.kill(writer, signal.SIGKILL)
     lab.wait_told("ERROR", "was interrupted")
     lab.say({"task": "true"})

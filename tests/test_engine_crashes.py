@@ -129,5 +129,5 @@ def _check_clean(lab: Lab) -> None:
     assert len(lab.panes("pane_id")) == 1
     for place in (["-t", "m"], ["-p", "-t", "%0"], ["-w", "-t", "m"]):
         assert "aiorch" not in lab.tmux("show-options", *place)
-    assert "aiorch" not in lab.tmux("show-hooks", "-t", "m")
+    assert "aiorch" not in lab.tmux("show-hooks", "-t", "m") + lab.tmux("show-hooks", "-g")
     assert "AIORCH" not in lab.tmux("show-environment", "-h", "-t", "m")

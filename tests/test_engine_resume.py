@@ -71,7 +71,8 @@ def test_worker_that_ended_and_was_closed_meanwhile_is_known_by_its_record(lab: 
     row = lab.workers()["a"]
     _halt(lab)
     gate.touch()
-    until((lab.run / "workers" / row.action / "exit").exists, "its record")
+    record = lab.run / "workers" / row.action / "exit"
+    until(lambda: record.read_text().strip(), "its record")
     lab.tmux("kill-pane", "-t", row.pane)
     lab.aiorch("start", "--pane", "%0")
     lab.wait_state(a="failed")

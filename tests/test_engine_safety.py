@@ -110,16 +110,19 @@ def test_one_engine_per_session(lab: Lab) -> None:
     assert "already runs" in done.stderr
 
 
-def test_stop_puts_the_window_back_and_leaves_nothing(lab: Lab) -> None:
+@pytest.mark.parametrize("own", [True, False])
+def test_stop_puts_the_window_back_and_leaves_nothing(lab: Lab, own: bool) -> None:
     lab.tmux("split-window", "-d", "-v", "-l", "10", "-t", "%0", "--", "cat", "-u")
     lab.tmux("set-option", "-w", "-t", "m", "pane-border-status", "bottom")
     lab.tmux("set-option", "-w", "-t", "m", "pane-border-format", "mine #{pane_index}")
-    lab.tmux("set-hook", "-t", "m", "client-detached", "display-message mine")
+    if own:
+        lab.tmux("set-hook", "-t", "m", "client-detached", "display-message mine")
 
     def facts() -> list[str]:
         asked = (
             "display-message -p -t m '#{window_layout} #{pane_id}'",
             "show-options -t m", "show-options -w -t m", "show-options -p -t %0", "show-hooks -t m",
+            "show-hooks -g",
             "show-environment -t m", "show-environment -h -t m", "list-windows -t m -F '#{window_id}'",
             "list-panes -s -t m -F '#{pane_id} #{pane_pipe}'",
         )  # fmt: skip
@@ -167,6 +170,9 @@ def test_engine_killed_again_and_again_gives_up_and_says_so(lab: Lab) -> None:
         lambda: "engine died" in lab.tmux("display-message", "-p", "-t", "m", "#{AIORCH_STATUS}"),
         "it gives up",
     )
+    # As the hook runs it: nothing comes over the lead's pane.
+    lab.tmux("run-shell", "-t", "%0", "#{@aiorch_revive}")
+    assert lab.tmux("display-message", "-p", "-t", "%0", "#{pane_in_mode}") == "0"
 
 
 def test_engine_ends_with_its_session_and_other_sessions_are_untouched(lab: Lab) -> None:

@@ -26,7 +26,7 @@ def _make_old(path: Path) -> None:
     Journal(path).close()
     database = sqlite3.connect(path)
     with database:
-        for column in ("ticks", "idempotent", "session", "resumes"):
+        for column in ("ticks", "idempotent", "session", "resumes", "paused", "held", "depth"):
             database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
         database.execute("DROP TABLE transitions")
         database.execute("DROP TABLE decisions")

@@ -78,7 +78,7 @@ def test_rows_of_an_older_version_have_what_came_later_by_default(tmp_path: Path
     Journal(path).close()
     database = sqlite3.connect(path)
     with database:
-        for column in ("ticks", "idempotent", "session", "resumes"):
+        for column in ("ticks", "idempotent", "session", "resumes", "paused", "held", "depth"):
             database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
         database.execute(
             "INSERT INTO workers (directive, name, type, task, state, created)"

@@ -67,6 +67,7 @@ _COMMANDS = (
     ("decline", "decline the directives that wait for your answer", "aiorch decline --all"),
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
     ("kill", "end a worker", "aiorch kill testing"),
+    ("pause", "hold a worker where it is", "aiorch pause testing"),
     ("show", "show a directive as it was received", "aiorch show 3"),
     ("log", "print the event log", "aiorch log"),
     (
@@ -86,8 +87,8 @@ _COMMANDS = (
     ("tidy", "close the panes of finished workers", "aiorch tidy"),
     (
         "resume",
-        "go on with a run that was cut off when tmux or the machine went down",
-        "aiorch resume --list",
+        "let a worker go on that was held, or a run that was cut off when tmux or the machine went down",
+        "aiorch resume testing",
     ),
     ("stop", "stop all workers and put the window back", "aiorch stop"),
     (
@@ -122,7 +123,10 @@ def _add_start(parser: argparse.ArgumentParser) -> None:
 
 def _add_resume(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "run", nargs="?", metavar="RUN", help="which one (default: the last one of this directory)"
+        "which",
+        nargs="?",
+        metavar="WORKER|RUN",
+        help="in a session with a run the worker, else the run (default: the last one of this directory)",
     )
     parser.add_argument("--pane", metavar="%N", help="the pane of the lead (default: this one)")
     _add_lead(parser)
@@ -310,6 +314,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "decline": _add_answer,
     "retry": _add_name,
     "kill": _add_name,
+    "pause": _add_name,
     "show": _add_show,
     "init": _add_init,
     "replay": _add_replay,

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from aiorch import paths
+from aiorch import machine, paths, process
 from aiorch.client import Place, locate, request
 from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
-from aiorch.journal import DirectiveState, Journal
+from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
 from aiorch.ui.monitor import follow, format_event, use_color
@@ -74,14 +75,23 @@ def _status(options: argparse.Namespace) -> int:
     with _reading(options) as journal:
         rows = journal.workers()
         asking = journal.directives(DirectiveState.ASKING)
+    memory = {row.number: machine.resident(one.pid for one in process.tree(row.pid)) for row in _active(rows)}
     if options.json:
         waiting = [{"number": row.number, "payload": row.payload, "reason": row.reason} for row in asking]
-        _say(json.dumps({"workers": [worker_record(row) for row in rows], "asking": waiting}, indent=1))
+        records = [worker_record(row, memory) for row in rows]
+        facts = {"load": os.getloadavg()[0], "cores": os.cpu_count(), "free_memory": machine.free_memory()}
+        _say(json.dumps({"workers": records, "asking": waiting, "machine": facts}, indent=1))
         return 0
-    _say(worker_table(rows) if rows else "no workers yet")
+    _say(worker_table(rows, memory=memory) if rows else "no workers yet")
+    if memory:
+        _say(f"{machine.size(sum(memory.values()))} in {len(memory)} at work; {machine.described()}")
     for row in asking:
         _say(printable(f"#{row.number} waits for your answer ({row.reason}): aiorch approve {row.number}"))
     return 0
+
+
+def _active(rows: Sequence[WorkerRow]) -> list[WorkerRow]:
+    return [row for row in rows if row.state in ACTIVE and process.is_same(row.pid, row.ticks)]
 
 
 def _answer(options: argparse.Namespace) -> int:
@@ -216,7 +226,19 @@ def _replay(options: argparse.Namespace) -> int:
 def _resume(options: argparse.Namespace) -> int:
     from aiorch.resume import resume
 
+    if options.which and not (options.list or options.drop or options.rerun):
+        root = Path(options.run) if options.run else _run_here(options)
+        if root is not None:
+            return _tell(request(root, {"verb": "resume", "name": options.which}))
     return resume(options)
+
+
+def _run_here(options: argparse.Namespace) -> Path | None:
+    try:
+        place = locate(options.socket, options.session, None)
+    except AiorchError:
+        return None
+    return Path(place.run) if place.run else None
 
 
 def _revive(options: argparse.Namespace) -> int:
@@ -236,6 +258,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "decline": _answer,
     "retry": _named,
     "kill": _named,
+    "pause": _named,
     "stop": _stop,
     "tidy": _tidy,
     "show": _show,

@@ -44,10 +44,15 @@ class Config:
     """Every setting, with its default."""
 
     max_workers: int = 4
+    max_per_minute: int = 60
+    max_per_run: int = 1000
+    min_free_memory: int = 0
+    max_depth: int = 1
     default_type: str = "auto"
     retries: int = 0
     retry_delay: float = 2.0
     time_limit: float = 0.0
+    fold_after: float = 0.0
     permissions: str = "edit"
     mode: str = "oneshot"
     approve: str = "auto"
@@ -92,10 +97,15 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
     keep = reader.flag("builtin_rules", True)
     return Config(
         max_workers=reader.whole("max_workers", base.max_workers, 1, 64),
+        max_per_minute=reader.whole("max_per_minute", base.max_per_minute, 0, 10_000),
+        max_per_run=reader.whole("max_per_run", base.max_per_run, 1, 100_000),
+        min_free_memory=reader.whole("min_free_memory", base.min_free_memory, 0, 1_000_000),
+        max_depth=reader.whole("max_depth", base.max_depth, 1, 8),
         default_type=reader.text("default_type", base.default_type, filled=True),
         retries=reader.whole("retries", base.retries, 0, 20),
         retry_delay=reader.number("retry_delay", base.retry_delay, 0, 3600),
         time_limit=reader.number("time_limit", base.time_limit, 0, 7 * 86400),
+        fold_after=reader.number("fold_after", base.fold_after, 0, 7 * 86400),
         permissions=reader.text("permissions", base.permissions, choices=PERMISSIONS),
         mode=reader.text("mode", base.mode, choices=MODES),
         approve=reader.text("approve", base.approve, choices=("auto", "ask")),

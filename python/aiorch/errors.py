@@ -45,12 +45,20 @@ class EngineError(AiorchError):
     exit_code = 3
 
 
+class PipeError(AiorchError):
+    """The log of a pane cannot be written now."""
+
+
 class EngineDiedError(EngineError):
     """The engine was killed, or failed, before it could say anything for users; `details` is for its log."""
 
     def __init__(self, text: str, details: str = "") -> None:
         super().__init__(text)
         self.details = details
+
+
+class DiskError(AiorchError):
+    """The disk is full or cannot be written: nothing is lost, and nothing goes on until it can be."""
 
 
 class JournalError(AiorchError):

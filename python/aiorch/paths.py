@@ -41,10 +41,10 @@ def script(name: str) -> Path:
     return plugin_dir() / "scripts" / name
 
 
-def own_command(*arguments: str) -> list[str]:
-    """Return the argv that runs this program again with the same interpreter and code."""
+def own_command(*arguments: str, interpreter: str = "") -> list[str]:
+    """Return the argv that runs this program again with the same code, and interpreter if none is given."""
     cache = _xdg("XDG_CACHE_HOME", ".cache", os.environ) / "pycache"
-    python = [sys.executable, "-E", "-s", "-X", f"pycache_prefix={cache}"]
+    python = [interpreter or sys.executable, "-E", "-s", "-X", f"pycache_prefix={cache}"]
     return [*python, str(plugin_dir() / "python"), *arguments]
 
 
@@ -83,6 +83,11 @@ class RunPaths:
     def news(self) -> Path:
         """Return the directory of the file that is touched when the event log has grown."""
         return self.root / "news"
+
+    @property
+    def trouble(self) -> Path:
+        """Return the file that says what kept the engine from working, while there is something to say."""
+        return self.root / "trouble"
 
     @property
     def engine_log(self) -> Path:

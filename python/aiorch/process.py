@@ -118,6 +118,23 @@ def command_line(pid: int) -> tuple[str, ...]:
         return ()
 
 
+def belongings(root: int, variable: str) -> list[int]:
+    """Return the processes of one command: `root`, what comes from it, and what left its tree.
+
+    Those are known by the environment they were started with: it holds `variable`, as `NAME=value`. Without
+    /proc only the tree is known. Never this process or one it comes from.
+    """
+    own = set(ancestry(os.getpid()))
+    found = [one.pid for one in tree(root)] if root else []
+    mark = b"\0" + os.fsencode(variable) + b"\0"
+    for name in os.listdir(_PROC) if _PROC.is_dir() else ():  # noqa: PTH208  # this looks at every process
+        if name.isdigit() and int(name) not in found:
+            with suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:  # noqa: PTH123
+                if mark in b"\0" + file.read() and is_alive(int(name)):
+                    found.append(int(name))
+    return [pid for pid in found if pid not in own]
+
+
 def parent(pid: int) -> int | None:
     """Return the process that a process comes from; None when it is gone or the system does not tell."""
     stat = _stat(pid)
@@ -140,6 +157,11 @@ def is_alive(pid: int) -> bool:
     if sys.platform.startswith("linux"):
         return not _is_gone(_stat(pid))
     return any(process.pid == pid for process in _ps_tree(pid))
+
+
+def is_stopped(pid: int) -> bool:
+    """Return whether a signal or a debugger has stopped a process; False where that is not known."""
+    return _stat(pid)[:1] in (["T"], ["t"])
 
 
 def boot_id() -> str:

@@ -26,13 +26,13 @@ def resume(options: argparse.Namespace) -> int:
         return 0
     place = locate(options.socket, options.session, options.pane)
     if options.drop:
-        chosen = choose(runs, options.run, _directory(place))
+        chosen = choose(runs, options.which, _directory(place))
         drop(chosen)
         print(printable(f"given up: {described(chosen)}"))  # noqa: T201
         return 0
     if place.run:
         raise EngineError("this session has a run already: `aiorch stop` ends it first")
-    chosen = choose(runs, options.run, _directory(place))
+    chosen = choose(runs, options.which, _directory(place))
     target = Target(
         place.socket, place.session, place.pane, options.agent,
         options.config.resolve() if options.config else None, chosen.root, options.rerun,

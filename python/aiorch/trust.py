@@ -61,6 +61,8 @@ _TABLE: Final[Mapping[Speaker, tuple[Verdict, ...]]] = {
     Speaker.PLAIN: (_ASK, _ASK, _ASK, _ASK, _REFUSE),
     Speaker.WORKER: (_REFUSE, _REFUSE, _REFUSE, _REFUSE, _REFUSE),
 }
+# What a worker may do where it may delegate at all.
+_NESTED: Final = (_RUN, _ASK, _ASK, _REFUSE, _REFUSE)
 _SEVERITY: Final = (_RUN, _ASK, _REFUSE)
 
 Overrides = Mapping[Speaker, Mapping[Demand, Verdict]]
@@ -75,6 +77,7 @@ def decide(
     role_types: Collection[str],
     hosts: bool,
     from_worker: bool,
+    nested: bool = False,
     agent_types: Collection[str] = (),
     overrides: Overrides | None = None,
 ) -> tuple[Verdict, str]:
@@ -82,13 +85,16 @@ def decide(
 
     `types` are the types of the plan's workers; what is neither in `role_types` nor in
     `agent_types` (the built-in agents) counts as a type of the user's own. An MCP call counts as the
-    user's only when the caller has checked the run's token. The strictest cell wins.
+    user's only when the caller has checked the run's token. A worker may delegate only where it is `nested`,
+    not too deep for `max_depth`. The strictest cell wins.
     """
     who = _speaker(source, known_agent, from_worker)
     found = _demands(set(types), set(role_types), set(agent_types), altered, hosts)
     verdict, demand = _RUN, Demand.ROLES
     for candidate in Demand:
         cell = verdict_for(who, candidate, overrides)
+        if who is Speaker.WORKER:
+            cell = _worker_cell(candidate, nested, overrides)
         if candidate in found and _SEVERITY.index(cell) > _SEVERITY.index(verdict):
             verdict, demand = cell, candidate
     return verdict, f"{SPEAKERS[who]}: {DEMANDS[demand]} → {verdict}"
@@ -98,6 +104,13 @@ def verdict_for(who: Speaker, what: Demand, overrides: Overrides | None = None) 
     """Return one cell of the table, with the user's changes."""
     changed = (overrides or {}).get(who, {}).get(what)
     return changed or _TABLE[who][list(Demand).index(what)]
+
+
+def _worker_cell(what: Demand, nested: bool, overrides: Overrides | None) -> Verdict:
+    if not nested:
+        return _REFUSE
+    changed = (overrides or {}).get(Speaker.WORKER, {}).get(what)
+    return changed or _NESTED[list(Demand).index(what)]
 
 
 def table(overrides: Overrides | None = None) -> list[tuple[str, ...]]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 
 from aiorch.ui.status import StatusStyle, status_text
 from support.actor import Actor, directive
@@ -154,6 +157,15 @@ class Printed(Step):
         self.lab.say({"task": self.crashes.note(token)})
 
 
+class Stalled(Step):
+    """The lead prints a directive that does not come to its log."""
+
+    def begin(self, token: str) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(int((self.lab.run / "pipe.pid").read_text()), signal.SIGSTOP)
+        self.lab.say({"task": self.crashes.note(token)})
+
+
 class Recorded(Step):
     """The lead's session file holds a directive; nothing is on its screen."""
 
@@ -224,6 +236,22 @@ class Killed(Step):
         self.lab.aiorch("kill", f"w{token}")
 
 
+class Held(Step):
+    """The user holds a worker that works, and lets it go on."""
+
+    def begin(self, token: str) -> None:
+        gate = self.lab.root / f"gate-{token}"
+        wait = f"while [ ! -e {gate} ]; do sleep 0.02; done"
+        self.lab.delegate((f"w{token}", f"{wait}; {self.crashes.note(token)}"))
+
+    def finish(self, token: str) -> None:
+        name = f"w{token}"
+        until(lambda: name in self.lab.workers() and self.lab.workers()[name].pid, "it works")
+        self.lab.aiorch("pause", name)
+        (self.lab.root / f"gate-{token}").touch()
+        self.lab.aiorch("resume", name)
+
+
 class Queued(Step):
     """Three workers with room for two, the last of which waits for the first."""
 
@@ -241,12 +269,14 @@ class Queued(Step):
 
 STEPS: dict[str, type[Step]] = {
     "printed": Printed,
+    "stalled": Stalled,
     "recorded": Recorded,
     "called": Called,
     "answered": Answered,
     "retried": Retried,
     "again": Again,
     "killed": Killed,
+    "held": Held,
     "queued": Queued,
 }
 CONFIG = f"""

@@ -55,7 +55,7 @@ class Lab:
         self.plugin = REPO
         self._size, self._primary, self._said = size, primary, 0
         for path in (self.home, self.project):
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
         self.env = {
             "HOME": str(self.home),
             "PATH": f"{root / 'bin'}:/usr/local/bin:/usr/bin:/bin",

@@ -70,6 +70,11 @@ class ScreenReader:
         self._past: tuple[int, list[Row], list[_Hit]] = (0, [], [])
 
     @property
+    def cols(self) -> int:
+        """Return how wide the screen is."""
+        return self._screen.cols
+
+    @property
     def losses(self) -> int:
         """Return how often the emulator had to be rebuilt after a panic."""
         return self._screen.losses
@@ -239,9 +244,10 @@ class ScreenReader:
         self._screen.feed(data)
         self._remember()
 
-    def text(self) -> list[str]:
-        """Return the visible rows."""
-        return [row.text for row in self._screen.view()]
+    def text(self, above: int = 0) -> list[str]:
+        """Return the visible rows, and as many of those that scrolled off last."""
+        past = self._screen.history
+        return [row.text for row in [*past[max(0, len(past) - above) :], *self._screen.view()]]
 
     def resync(self, text: str, cursor: tuple[int, int] | None) -> None:
         """Put the text of the real screen in the place of the emulated one; history and identities stay."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from aiorch.capture.addressing import AddressingDetector, leaves_alternate
+from aiorch.capture.ansi import decode_line
 from aiorch.capture.directive import Rejected, Sighting
 from aiorch.capture.frames import ScreenReader
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.plain import PlainReader, advanced
+from aiorch.capture.screen import width_of
 
 SETTLE_SECONDS = 0.0015
 """Silence after which a screen counts as drawn.
@@ -22,6 +24,8 @@ MAX_UNSETTLED_SECONDS = 0.25
 
 _RECENT = 65536
 _EDGE = 15
+
+KNOWN_LINES = 200
 
 Mode = Literal["auto", "plain", "screen"]
 
@@ -44,6 +48,8 @@ class PaneReader:
         self._edge = b""
         self._fresh = False
         self._total = 0
+        self._above: list[str] = []
+        self._before = ""
         self.seeded: list[Rejected] = []
 
     @property
@@ -104,6 +110,11 @@ class PaneReader:
         `cursor` is `#{cursor_x},#{cursor_y}`: programs that move the cursor relatively need it; `alternate`
         is `#{alternate_on}`. Directives on the screen are never yielded; they are listed in `seeded`.
         """
+        lines = text.split("\n")
+        column, row = cursor or (0, len(lines))
+        # What is printed first goes on where the cursor stands.
+        before = "".join(lines[row : row + 1]).ljust(column)[:column]
+        *self._above, self._before = _joined([*lines[:row], before], self._screen.cols)
         self.seeded.extend(self._screen.seed(text, cursor, alternate=alternate))
         # Nobody prints lines on the alternate screen.
         self._drawing = self._drawing or alternate
@@ -121,6 +132,13 @@ class PaneReader:
     def screen_text(self) -> list[str]:
         """Return the visible rows of a drawn screen, or the unfinished line of a plain pane."""
         return self._screen.text() if self._drawing else [self._plain.text()]
+
+    def known_lines(self) -> list[str]:
+        """Return the last lines that were read, as a terminal shows them, about KNOWN_LINES."""
+        if self._drawing:
+            return self._screen.text(KNOWN_LINES)
+        lines = [decode_line(line).text for line in self._recent.split(b"\n")[-KNOWN_LINES:]]
+        return [*self._above, self._before + lines[0], *lines[1:]][-KNOWN_LINES:]
 
     def _feed_lines(self, data: bytes, position: str, sightings: list[Sighting]) -> int:
         """Read lines up to where the pane becomes a screen; return the bytes used."""
@@ -156,3 +174,13 @@ class PaneReader:
             self._detector = AddressingDetector()
             self._plain = PlainReader()
         return len(part)
+
+
+def _joined(rows: list[str], cols: int) -> list[str]:
+    """Return rows as lines: one that fills its row goes on in the next."""
+    lines = [""]
+    for index, row in enumerate(rows):
+        lines[-1] += row
+        if width_of(row) < cols and index < len(rows) - 1:
+            lines.append("")
+    return lines

@@ -40,7 +40,7 @@ class Columns:
         self, session: Session, journal: Journal, primary: str, config: Config, monitor: Sequence[str]
     ) -> None:
         self._session, self._journal, self._primary = session, journal, primary
-        self._config, self._monitor = config, monitor
+        self.config, self._monitor = config, monitor
 
     def clear(self) -> None:
         """Close columns that an engine left behind which was killed before its run had begun."""
@@ -154,10 +154,13 @@ class Columns:
             self._session.label(row.pane, state=state)
 
     def close(self) -> None:
-        """Close our panes and put the window back as it was."""
-        for info in self._session.panes():
-            if info.role in ("monitor", *_CREW):
-                self._session.kill_pane(info.pane)
+        """Close our panes, wherever the user has moved them, and put the window back as it was."""
+        ours = {(row.pane, row.action) for row in self._journal.workers()}
+        moved = [info for info in self._session.everywhere("#{@aiorch_action}")
+                 if (info.pane, info.action) in ours]  # fmt: skip
+        here = [info for info in self._session.panes() if info.role in ("monitor", *_CREW)]
+        for pane in {info.pane for info in (*here, *moved)}:
+            self._session.kill_pane(pane)
         for name in ("role", "name", "type", "state"):
             self._session.control.try_run("set-option", "-pu", "-t", self._primary, f"@aiorch_{name}")
         saved = self._journal.meta("window")
@@ -169,7 +172,7 @@ class Columns:
 
     def _split(self, window: str, size: str) -> None:
         width, _, height = size.partition("x")
-        holder, narrow = self._placeholder(), self._config.min_columns
+        holder, narrow = self._placeholder(), self.config.min_columns
         monitor, crew = self._session.open_columns(
             self._primary, (int(width), int(height)), self._monitor, holder, narrow
         )
@@ -184,7 +187,7 @@ class Columns:
         if cell is None:
             return panes
         taken = sum(info.role == "worker" for info in column)
-        missing = wanted - (layout.capacity(cell.height, self._config.min_rows) - taken)
+        missing = wanted - (layout.capacity(cell.height, self.config.min_rows) - taken)
         spare = [info for info in column if info.pane in done and info.dead]
         # One stays to be split from.
         closing = spare[: max(0, min(missing, len(column) - 1))]
@@ -252,7 +255,7 @@ class Columns:
         roles = {info.pane: info.role for info in column}
         order = list(cell.panes())
         holder = next((pane for pane in order if roles[pane] == "placeholder"), None)
-        room = max(0, layout.capacity(cell.height, self._config.min_rows) - len(order) + (holder is not None))
+        room = max(0, layout.capacity(cell.height, self.config.min_rows) - len(order) + (holder is not None))
         batch, left = jobs[:room], jobs[room:]
         below = batch[1:] if holder else batch
         shares = layout.shares(cell.height, len(order) + len(below))

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
-from aiorch import process
+from aiorch import disk, process
 from aiorch.config import Config
 from aiorch.engine.columns import Columns, Slot
 from aiorch.engine.order import Batch, Order, order_of
 from aiorch.engine.primary import Primary
-from aiorch.errors import AiorchError, DirectiveError, TmuxError
-from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
+from aiorch.engine.turns import in_turn, room
+from aiorch.errors import AiorchError, DiskError, TmuxError
+from aiorch.journal import ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Placed, Session, Spawn
 from aiorch.workers.profile import AgentProfile
 
-KILL_SECONDS = 3.0
-_STOPPED = "stopped by the user"
+STOPPED = "stopped by the user"
+MAX_DELAY = 3600.0
+AGAIN_SECONDS = 1.0
+UNKNOWN_DEPTH = 99
 SUMMARY_LENGTH = 200
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -41,149 +44,97 @@ class Crew:
         exits: ExitWatcher,
     ) -> None:
         self._session, self._journal, self._launcher = session, journal, launcher
-        self._primary, self._columns, self._config = primary, columns, config
+        self._primary, self._columns, self.config = primary, columns, config
         self._profiles, self._exits = profiles, exits
-        self._told: list[WorkerRow] = []
-        self._kill_at: dict[int, tuple[float, int]] = {}
+        # What an earlier engine left is looked at first.
+        self._again: float | None = 0.0
 
-    def add(self, directive: int, workers: Sequence[WorkerSpec]) -> list[str]:
-        """Queue the workers of an accepted plan and return their names; one used before gets a number."""
+    def add(self, directive: int, workers: Sequence[WorkerSpec], depth: int = 1) -> list[str]:
+        """Queue the workers of an accepted plan and return their names; one used before gets a number.
+
+        `depth` is 1 for workers of the lead, 2 for workers of those, and so on.
+        """
         taken = self._journal.names()
         names: dict[str, str] = {}
         for spec in workers:
             names[spec.name] = unique_name(spec.name, taken)
             taken.add(names[spec.name])
         for spec in workers:
-            own = self._config.types.get(spec.type)
+            own = self.config.types.get(spec.type)
             idempotent = spec.idempotent or (own is not None and own.idempotent)
             after = tuple(names[name] for name in spec.after)
             named = replace(spec, name=names[spec.name], after=after, idempotent=idempotent)
-            self._journal.add_worker(directive, named)
+            self._journal.add_worker(directive, named, depth)
+        self.look()
         return [names[spec.name] for spec in workers]
 
+    def look(self) -> None:
+        """Note that a worker may start now which could not before."""
+        self._again = 0.0
+
     def schedule(self) -> None:
-        """Let those end that were told to, and start every worker that may start now, up to the cap."""
-        self._send_term()
-        rows = self._journal.unfinished()
-        if not rows:
+        """Start every worker that may start now, as far as there is room.
+
+        Nothing is looked at until something has changed that can let one start.
+        """
+        now = time.time()
+        if self._again is None or self._again > now:
             return
+        self._again = None
+        active = self._journal.active()
+        found = room(self._journal, self.config, len(active))
+        rows = self._journal.unfinished()
         by_name = {row.name: row for row in rows}
         by_name |= self._journal.named({name for row in rows for name in row.after} - set(by_name))
         self._drop_hopeless(rows, by_name)
-        room = self._config.max_workers - sum(row.state in ACTIVE for row in rows)
-        now = time.time()
-        ready = [row for row in rows if _may_start(row, by_name, now)]
-        if ready and room > 0:
-            self._launch(ready[:room])
-        if len(ready) > max(room, 0):
-            self._note_queue(len(ready) - max(room, 0))
+        ready = in_turn([row for row in rows if _may_start(row, by_name, now)], active)
+        if ready and found.count:
+            # What tmux refuses now is tried again, and not at once.
+            self._again = now + AGAIN_SECONDS
+            self._launch(ready[: found.count])
+            self._again = None if self._again else self._again
+        later = [row.not_before for row in rows if row.state is WorkerState.QUEUED and row.not_before > now]
+        if len(ready) > found.count:
+            self._note_queue(len(ready) - found.count, found.reason)
+            later += [found.again] if found.again is not None else []
+        if self._again is None:
+            self._again = min(later, default=None)
 
     def next_time(self) -> float | None:
-        """Return when (seconds since the epoch) a retry, a time limit or a forced kill is due."""
-        rows = self._journal.unfinished()
-        due = [row.not_before for row in rows if row.state is WorkerState.QUEUED and row.not_before]
-        due += [end for row in rows if (end := self._limit_of(row)) is not None]
-        return min([*due, *(at for at, _ in self._kill_at.values())], default=None)
+        """Return when (seconds since the epoch) a worker may start that may not now."""
+        return self._again
 
     def ended(self, pid: int) -> None:
         """Take note that a worker's process is gone."""
-        self._kill_at.pop(pid, None)
-        row = next(
-            (row for row in self._journal.unfinished() if row.pid == pid and row.state in ACTIVE), None
-        )
+        row = next((row for row in self._journal.active() if row.pid == pid), None)
         if row is not None:
             self.settle(row, self._launcher.poll(row.action))
-
-    def kill(self, name: str) -> None:
-        """End a worker: TERM now, KILL when it is still there after KILL_SECONDS.
-
-        Raises DirectiveError when there is no such worker or it has ended.
-        """
-        row = self._find(name)
-        if row.state is WorkerState.QUEUED:
-            self.end(row, WorkerState.KILLED, None, "stopped before it began")
-        elif row.state in ACTIVE:
-            self._stop_one(row, _STOPPED)
-        else:
-            raise DirectiveError(f"worker {name} has ended already ({row.state})")
-
-    def pass_time(self) -> None:
-        """End the workers whose time limit is over, and send KILL to those that outlived their TERM."""
-        for row in self._journal.unfinished():
-            end = self._limit_of(row)
-            if end is not None and end <= time.time():
-                self._stop_one(row, f"over its time limit of {self._config.time_limit:g} s")
-        for pid, (due, ticks) in list(self._kill_at.items()):
-            if due <= time.time():
-                del self._kill_at[pid]
-                self._launcher.cancel(pid, ticks, force=True)
-
-    def retry(self, name: str) -> None:
-        """Queue a worker that ended for another attempt.
-
-        Raises DirectiveError when there is no such worker or it has not ended.
-        """
-        row = self._find(name)
-        if row.state not in ENDED:
-            raise DirectiveError(f"worker {name} is {row.state}: only one that has ended can be tried again")
-        self.queue_again(row, "asked for by the user")
-        self._journal.set_directive(row.directive, DirectiveState.RUNNING)
-
-    def stop(self) -> None:
-        """End all workers of the run: TERM, then KILL for those still there after KILL_SECONDS.
-
-        They are written down as ended only when they have: an engine that takes over then goes on with it.
-        """
-        rows = self._journal.unfinished()
-        active = [row for row in rows if row.state in ACTIVE and row.pid]
-        for row in active:
-            self._launcher.cancel(row.pid, row.ticks)
-        end = time.monotonic() + KILL_SECONDS
-        while time.monotonic() < end and any(process.has_group(row.pid) for row in active):
-            time.sleep(0.02)
-        for row in active:
-            self._launcher.cancel(row.pid, row.ticks, force=True)
-        for row in rows:
-            self.end(row, WorkerState.KILLED, None, "the run was stopped")
 
     def tidy(self) -> int:
         """Close the panes of all workers that have ended and return how many."""
         return self._columns.tidy(self._journal.panes_of(*ENDED))
 
-    def is_worker(self, pid: int) -> bool:
-        """Return whether a process is one of our workers' or comes from one."""
-        workers = {row.pid for row in self._journal.unfinished() if row.state in ACTIVE}
+    def fold(self, panes: Collection[str]) -> None:
+        """Close the panes of workers that were done long ago."""
+        if panes:
+            self._columns.tidy(panes)
+
+    def show_state(self, row: WorkerRow) -> None:
+        """Show the state that a worker has now in its border."""
+        self._columns.show_state(row, "paused" if row.paused else str(row.state))
+
+    def caller_depth(self, pid: int) -> int:
+        """Return how deep the worker stands that a process comes from, 0 when it comes from none.
+
+        One that left its worker's processes still has the environment it was started with: how deep that
+        stands is not known, and it counts as deeper than any.
+        """
+        depths = {row.pid: row.depth for row in self._journal.active()}
         callers = process.ancestry(pid)
-        # One that left its worker's process tree still has the environment it was started with.
-        return not workers.isdisjoint(callers) or any(
-            "AIORCH_WORKER" in process.environment(p) for p in callers
-        )
-
-    def _limit_of(self, row: WorkerRow) -> float | None:
-        """Return when a worker has worked long enough, None without a limit or when it was told to end."""
-        limited = self._config.time_limit and row.state is WorkerState.WORKING and not row.reason
-        return row.started + self._config.time_limit if limited and row.started else None
-
-    def _stop_one(self, row: WorkerRow, reason: str) -> None:
-        """Write down that a worker is to end; the signal follows once that is in the journal for good."""
-        self._journal.set_worker(row.number, reason=reason)
-        self.tell_to_end(row)
-
-    def tell_to_end(self, row: WorkerRow) -> None:
-        """Have a worker told to end, after the present step."""
-        self._told.append(row)
-
-    def _send_term(self) -> None:
-        told, self._told = self._told, []
-        for row in told:
-            self._launcher.cancel(row.pid, row.ticks)
-            self._kill_at[row.pid] = (time.time() + KILL_SECONDS, row.ticks)
-
-    def _find(self, name: str) -> WorkerRow:
-        row = self._journal.named([name]).get(name)
-        if row is None:
-            raise DirectiveError(f"there is no worker {name} in this run")
-        return row
+        found = next((depths[each] for each in callers if each in depths), 0)
+        if not found and any("AIORCH_WORKER" in process.environment(each) for each in callers):
+            return UNKNOWN_DEPTH
+        return found
 
     def _drop_hopeless(self, rows: Sequence[WorkerRow], by_name: Mapping[str, WorkerRow]) -> None:
         for row in rows:
@@ -193,8 +144,8 @@ class Crew:
             if row.state is WorkerState.QUEUED and broken:
                 self.end(row, WorkerState.FAILED, None, f"{broken[0]} did not finish")
 
-    def _note_queue(self, waiting: int) -> None:
-        text = f"{waiting} waiting for a free place (at most {self._config.max_workers} work at once)"
+    def _note_queue(self, waiting: int, reason: str) -> None:
+        text = f"{waiting} waiting for a free place ({reason})"
         if self._journal.meta("queue_note") != text:
             self._journal.set_meta("queue_note", text)
             self._journal.add_event(Tag.QUEUED, text)
@@ -233,7 +184,7 @@ class Crew:
             for row in rows:
                 file = self._launcher.task_file(row.action)
                 try:
-                    order = order_of(row, self._config, self._profiles, path=path, file=file)
+                    order = order_of(row, self.config, self._profiles, path=path, file=file)
                 except AiorchError as error:
                     self.fail(row, str(error))
                     continue
@@ -260,6 +211,8 @@ class Crew:
         try:
             return Spawn(*self._launcher.start(order.job(row, variables, directory)))
         except OSError as error:
+            if disk.is_refusal(error):
+                raise DiskError(f"the files of {row.name} cannot be written: {error}") from error
             self.fail(row, f"its files cannot be written: {error}")
             return None
 
@@ -281,14 +234,14 @@ class Crew:
         evidence = f"{reason} {source}".rstrip()
         if row.reason:
             # Told to end, whatever it says then: by the user it is killed, by its time limit it failed.
-            state = WorkerState.KILLED if row.reason == _STOPPED else WorkerState.FAILED
+            state = WorkerState.KILLED if row.reason == STOPPED else WorkerState.FAILED
             self.end(row, state, status, row.reason, f"{row.reason}: {evidence}")
         elif status == 0:
             self._finish(row, evidence)
-        elif row.attempt <= self._config.retries:
+        elif row.attempt <= self.config.retries:
             with self._journal.transaction():
                 self._note_failure(row, status, reason)
-                again = time.time() + self._config.retry_delay
+                again = time.time() + self._delay(row)
                 self.queue_again(self._journal.worker(row.number), evidence, not_before=again)
             self._columns.show_state(row, "failed")
         else:
@@ -321,8 +274,12 @@ class Crew:
     def _note_failure(self, row: WorkerRow, status: int | None, reason: str) -> None:
         self._journal.set_worker(row.number, status=status)
         self._journal.add_event(Tag.FAILED, f"{row.name}: {reason}")
-        again = f"{row.name}: attempt {row.attempt + 1} of {self._config.retries + 1}"
-        self._journal.add_event(Tag.RETRYING, f"{again} in {self._config.retry_delay:g} s")
+        again = f"{row.name}: attempt {row.attempt + 1} of {self.config.retries + 1}"
+        self._journal.add_event(Tag.RETRYING, f"{again} in {self._delay(row):g} s")
+
+    def _delay(self, row: WorkerRow) -> float:
+        """Return how long (seconds) to wait after a failed attempt: twice as long after each."""
+        return min(self.config.retry_delay * 2.0 ** (row.attempt - 1), MAX_DELAY)
 
     def queue_again(
         self, row: WorkerRow, evidence: str, *, not_before: float = 0.0, resumes: bool = False
@@ -340,7 +297,9 @@ class Crew:
             pid=0,
             ticks=0,
             resumes=resumes,
+            held=0,
         )
+        self.look()
 
     def fail(self, row: WorkerRow, reason: str) -> None:
         """Note that a worker failed, for a reason that is not its exit status."""
@@ -365,6 +324,7 @@ class Crew:
                 self._journal.add_event(tag, f"{row.name}: {reason}")
             self._close_directive(row.directive)
         self._columns.show_state(row, str(state))
+        self.look()
 
     def _close_directive(self, number: int) -> None:
         if not self._journal.is_open(number):
@@ -374,6 +334,7 @@ class Crew:
 def _may_start(row: WorkerRow, by_name: Mapping[str, WorkerRow], now: float) -> bool:
     return (
         row.state is WorkerState.QUEUED
+        and not row.paused
         and row.not_before <= now
         and all(by_name[name].state is WorkerState.DONE for name in row.after)
     )

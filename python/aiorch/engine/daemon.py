@@ -8,18 +8,19 @@ import logging
 import os
 import secrets
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from aiorch import paths
-from aiorch.config import Config, load_config
+from aiorch import disk
 from aiorch.engine.loop import Engine, serve_logged
-from aiorch.engine.run import Run, Settings, check_pane
+from aiorch.engine.run import Origin, Run, check_pane
+from aiorch.engine.settings import UserSettings
 from aiorch.errors import AiorchError, EngineDiedError, EngineError, TmuxError
 from aiorch.journal import Journal
 from aiorch.journal.repair import repair
@@ -28,8 +29,6 @@ from aiorch.paths import RunPaths
 from aiorch.prune import prune_later
 from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import Session
-from aiorch.ui.status import StatusStyle
-from aiorch.workers.profile import check_types, load_profiles
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +97,9 @@ def _become_engine(target: Target, state: Path, writer: int) -> NoReturn:
     except AiorchError as error:
         code = error.exit_code
         os.write(2, str(error).encode("utf-8", "surrogateescape"))
+    except (OSError, sqlite3.OperationalError) as error:
+        reason = f"the run's directory cannot be written ({error})" if disk.is_refusal(error) else ""
+        os.write(2, (reason or traceback.format_exc()).encode("utf-8", "surrogateescape"))
     except BaseException:
         os.write(2, traceback.format_exc().encode("utf-8", "surrogateescape"))
     finally:
@@ -185,9 +187,9 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
     check_pane(Session(control, target.session), target.pane)
     if target.root is not None:
         return _taken_over(target.root, target, control, exits)
-    settings = _settings(control, target)
     root = state / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    run = Run(settings, root, control, exits)
+    origin = _origin(control, target, root)
+    run = Run(origin, root, control, exits)
     _lock_run(root)
     run.journal.set_meta("target", _facts(target))
     try:
@@ -198,7 +200,7 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
         # A run that never began has nothing to tell.
         shutil.rmtree(root, ignore_errors=True)
         raise
-    prune_later(state, settings.config.keep_runs_days)
+    prune_later(state, origin.settings.config.keep_runs_days)
     return run
 
 
@@ -208,11 +210,9 @@ def _resumed(root: Path, target: Target, control: ControlClient, exits: ExitWatc
     repair(RunPaths(root))
     facts = _noted_facts(root, Session(control, target.session))
     config = Path(facts["config"]) if facts["config"] else None
-    settings = _settings(
-        control, Target(target.socket, target.session, facts["pane"], facts["agent"], config)
-    )
+    was = Target(target.socket, target.session, facts["pane"], facts["agent"], config)
     try:
-        run = Run(settings, root, control, exits)
+        run = Run(_origin(control, was, root), root, control, exits)
         run.resume()
     except Exception:
         # Whoever started this engine may be a hook: nobody reads what it prints.
@@ -226,7 +226,7 @@ def _taken_over(root: Path, target: Target, control: ControlClient, exits: ExitW
     _lock_run(root)
     _log_to(root / "engine.log")
     repair(RunPaths(root))
-    run = Run(_settings(control, target), root, control, exits)
+    run = Run(_origin(control, target, root), root, control, exits)
     run.journal.set_meta("target", _facts(target))
     try:
         run.take_over(rerun=target.rerun)
@@ -257,39 +257,14 @@ def _facts(target: Target) -> dict[str, str | None]:
     return {name: getattr(target, name) for name in names} | {"config": config}
 
 
-def _settings(control: ControlClient, target: Target) -> Settings:
-    user = paths.config_dir()
-    config = load_config(target.config or user / "config.toml")
-    profiles = load_profiles(user / "profiles")
-    problems = check_types(profiles, config)
-    if problems:
-        raise EngineError("\n".join(problems))
-    if target.agent and target.agent not in profiles:
-        raise EngineError(f'there is no agent "{target.agent}"; known are {", ".join(sorted(profiles))}')
-    names = (
-        "@aiorch-status-style",
-        "@aiorch-status-color",
-        "@aiorch-max-workers",
-        "@aiorch-min-rows",
-        "@aiorch-min-columns",
-    )
-    form = "\t".join(f"#{{{name}}}" for name in names)
-    style, color, *numbers = control.run("display-message", "-p", "-t", target.session, form)[0].split("\t")
-    return Settings(
-        target.socket, target.session, target.pane, _with_options(config, numbers), profiles,
-        StatusStyle(ascii=style == "ascii", color=color != "off"), target.agent,
-    )  # fmt: skip
-
-
-def _with_options(config: Config, values: list[str]) -> Config:
-    """Return the configuration with what the user set as tmux options; they win when they are numbers."""
-    most, rows, columns = (int(value) if value.isdigit() else 0 for value in values)
-    return replace(
-        config,
-        max_workers=most or config.max_workers,
-        min_rows=rows or config.min_rows,
-        min_columns=columns or config.min_columns,
-    )
+def _origin(control: ControlClient, target: Target, root: Path) -> Origin:
+    """Return what a run in `root` goes by; raises EngineError for what the user has to put right first."""
+    user = UserSettings(target.config, root / "settings")
+    settings = user.read(control, target.session)
+    if target.agent and target.agent not in settings.profiles:
+        known = ", ".join(sorted(settings.profiles))
+        raise EngineError(f'there is no agent "{target.agent}"; known are {known}')
+    return Origin(target.socket, target.session, target.pane, user, settings, target.agent)
 
 
 def _log_to(path: Path) -> None:

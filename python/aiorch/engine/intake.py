@@ -49,20 +49,27 @@ class Intake:
         profiles: Mapping[str, AgentProfile],
     ) -> None:
         self._journal, self._crew, self._primary = journal, crew, primary
-        self._config, self._profiles = config, profiles
-        self._agents = set(builtin_agents(profiles))
-        self._flooded = False
+        self.config, self._profiles = config, profiles
+        self._flooded = ""
         self._flood = Flood()
-        self._types = set(known_types(profiles, config))
+        self.learn_types()
 
-    def take(self, sighting: Sighting, *, from_worker: bool = False) -> Answer:
-        """Decide about one sighting, in one transaction; the same one again changes nothing."""
+    def learn_types(self) -> None:
+        """Take note of the agents and types that the settings know now."""
+        self._agents = set(builtin_agents(self._profiles))
+        self._types = set(known_types(self._profiles, self.config))
+
+    def take(self, sighting: Sighting, *, caller: int = 0) -> Answer:
+        """Decide about one sighting, in one transaction; the same one again changes nothing.
+
+        `caller` is the depth of the worker that said it, 0 when it was none.
+        """
         with self._journal.transaction():
             if sighting.source in _PANE and not self._admits():
                 return Answer(None, "refused", "too many at once")
             if isinstance(sighting, Rejected):
                 return self._reject(sighting)
-            return self._receive(sighting, from_worker)
+            return self._receive(sighting, caller)
 
     def note(self, directive: Directive, reason: str, *, quiet: bool = False) -> None:
         """Record a directive that is not to run; `quiet` leaves the event log alone."""
@@ -112,7 +119,7 @@ class Intake:
 
     def _asking(self, number: int | None) -> list[DirectiveRow]:
         rows = self._journal.directives(DirectiveState.ASKING)
-        self._flooded = False
+        self._flooded = ""
         found = [row for row in rows if number in (None, row.number)]
         if not found:
             raise DirectiveError(
@@ -123,7 +130,8 @@ class Intake:
     def _approve(self, row: DirectiveRow) -> Answer:
         # What runs is what was shown: the plan in the journal, not the file or the rules as they are now.
         plan = [WorkerSpec(**{**item, "after": tuple(item["after"])}) for item in json.loads(row.plan)]
-        return self._run(row.number, plan)
+        caller = self._journal.meta(f"caller of #{row.number}")
+        return self._run(row.number, plan, (caller if isinstance(caller, int) else 0) + 1)
 
     def _reject(self, rejected: Rejected) -> Answer:
         number = self._journal.add_rejected(rejected, self._primary.conversation)
@@ -135,7 +143,7 @@ class Intake:
         self._journal.add_event(tag, f"{rejected.reason} (#{number}: {shown(rejected.received_as)})")
         return Answer(number, "rejected" if rejected.is_error else "ignored", rejected.reason)
 
-    def _receive(self, directive: Directive, from_worker: bool) -> Answer:
+    def _receive(self, directive: Directive, caller: int) -> Answer:
         number = self._journal.add_directive(directive, self._primary.conversation)
         if number is None:
             return Answer(None, "known", "seen before")
@@ -146,14 +154,14 @@ class Intake:
             self._journal.set_request(number, request.id, payload)
             if request.id is not None and (again := self._check_id(number, request.id, payload)) is not None:
                 return again
-            plan = make_plan(request, self._config.rules, self._types, self._config.default_type)
+            plan = make_plan(request, self.config.rules, self._types, self.config.default_type)
         except AiorchError as error:
             return self._refuse(number, str(error))
         self._journal.add_event(Tag.RECEIVED, f"Task: {shown(request.task)}")
         if request.unknown_keys:
             keys = shown(", ".join(request.unknown_keys))
             self._journal.add_event(Tag.IGNORED, f"unknown keys of #{number}, not used: {keys}")
-        return self._judge(number, plan, directive, from_worker)
+        return self._judge(number, plan, directive, caller)
 
     def _request(self, payload: Mapping[str, object]) -> tuple[Request, Mapping[str, object]]:
         """Return the checked request and the payload it was read from, that of its file if it names one."""
@@ -175,39 +183,43 @@ class Intake:
             )
         return self._ignore(number, f'id "{shown(user_id)}" has run already (#{earlier.number})')
 
-    def _judge(self, number: int, plan: Plan, directive: Directive, from_worker: bool) -> Answer:
+    def _judge(self, number: int, plan: Plan, directive: Directive, caller: int) -> Answer:
         if directive.source is Source.SCREEN:
             # Who prints may have changed within the second since anybody looked.
             self._primary.follow_agent(at_once=True)
         types = {worker.type for worker in plan.workers}
         # The default type is the user's own choice, so it counts as a role like the built-in ones.
-        programs = {own.name for own in self._config.types.values() if own.command}
-        roles = ({"simple", "sparc", "swarm", "auto"} - programs) | {self._config.default_type}
+        programs = {own.name for own in self.config.types.values() if own.command}
+        roles = ({"simple", "sparc", "swarm", "auto"} - programs) | {self.config.default_type}
         # A session file is read for a known agent only, which may have ended since it wrote this.
         known = self._primary.agent is not None or directive.source is Source.TRANSCRIPT
         verdict, reason = decide(
             source=directive.source, known_agent=known,
             altered=directive.altered or (directive.source is Source.SCREEN and self._primary.is_new),
             types=types, role_types=roles, agent_types=self._agents,
-            hosts=any(worker.host for worker in plan.workers), from_worker=from_worker,
-            overrides=self._config.trust,
+            hosts=any(worker.host for worker in plan.workers), from_worker=caller > 0,
+            nested=caller < self.config.max_depth, overrides=self.config.trust,
         )  # fmt: skip
         if verdict is Verdict.REFUSE:
+            reason += " (max_depth in config.toml)" if caller >= self.config.max_depth else ""
             return self._refuse(number, f"not allowed: {reason}")
-        if directive.fenced and self._config.fenced == "ignore":
+        if directive.fenced and self.config.fenced == "ignore":
             return self._ignore(number, 'it stands in a code fence (fenced = "ignore" in config.toml)')
-        fenced = directive.fenced and self._config.fenced == "ask"
-        if verdict is Verdict.ASK or fenced or self._config.approve == "ask":
+        fenced = directive.fenced and self.config.fenced == "ask"
+        if verdict is Verdict.ASK or fenced or self.config.approve == "ask":
             if self._journal.asking() > MAX_QUESTIONS:
-                return self._turn_away(number)
+                many = f"{MAX_QUESTIONS} questions are open: answer or decline them, then ask again"
+                return self._turn_away(number, many)
             if verdict is not Verdict.ASK:
                 reason = f'{"fenced" if fenced else "approve"} = "ask" in config.toml'
             plan_text = json.dumps([asdict(worker) for worker in plan.workers])
             self._journal.set_directive(number, DirectiveState.ASKING, reason, plan_text)
+            if caller:
+                self._journal.set_meta(f"caller of #{number}", caller)
             question = f"#{number}: start {counted(len(plan.workers))}? prefix + O answers ({reason})"
             self._journal.add_event(Tag.ASKING, question)
             return Answer(number, "asking", f"#{number} waits for the user's answer")
-        return self._run(number, plan.workers)
+        return self._run(number, plan.workers, caller + 1)
 
     def _admits(self) -> bool:
         """Say whether a pane may bring one more; the event log tells when a flood begins and ends."""
@@ -222,19 +234,23 @@ class Intake:
             self._journal.add_event(Tag.ERROR, f"{counted(before, 'directive')} not taken: too many at once")
         return True
 
-    def _turn_away(self, number: int) -> Answer:
-        """Refuse a question too many; the event log says so once, the journal keeps each."""
-        reason = f"{MAX_QUESTIONS} questions are open: answer or decline them, then ask again"
-        if self._flooded:
+    def _turn_away(self, number: int, reason: str) -> Answer:
+        """Refuse one too many; the event log says so once, the journal keeps each."""
+        if self._flooded == reason:
             self._journal.set_directive(number, DirectiveState.REJECTED, reason)
             return Answer(number, "refused", reason)
-        self._flooded = True
+        self._flooded = reason
         return self._refuse(number, reason)
 
-    def _run(self, number: int, workers: Sequence[WorkerSpec]) -> Answer:
+    def _run(self, number: int, workers: Sequence[WorkerSpec], depth: int = 1) -> Answer:
+        if self._journal.count_workers() + len(workers) > self.config.max_per_run:
+            most = self.config.max_per_run
+            return self._turn_away(
+                number, f"a run may have {most} workers at most (max_per_run in config.toml)"
+            )
         plan = json.dumps([asdict(worker) for worker in workers])
         self._journal.set_directive(number, DirectiveState.RUNNING, "", plan)
-        names = ", ".join(self._crew.add(number, workers))
+        names = ", ".join(self._crew.add(number, workers, depth))
         words = counted(len(workers))
         self._journal.add_event(Tag.SPAWNING, words)
         return Answer(number, "queued", f"#{number}: {words}: {names}")

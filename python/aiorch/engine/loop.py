@@ -19,13 +19,17 @@ from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
+from aiorch import disk
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
 from aiorch.engine.keeper import give_up, keep_in_place
 from aiorch.engine.run import Run
-from aiorch.errors import AiorchError, JournalDamagedError, TmuxError, TmuxGoneError
+from aiorch.engine.witness import Witness
+from aiorch.errors import AiorchError, DiskError, EngineError, JournalDamagedError, TmuxError, TmuxGoneError
 from aiorch.journal import Tag
 from aiorch.journal.fault import is_damage
 from aiorch.tmux.control import ControlClient
+
+MOST_LATE = 0.05
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +40,16 @@ class Kind(StrEnum):
     LOG = "log"
     INBOX = "inbox"
     FILES = "files"
+    SETTINGS = "settings"
     EXIT = "exit"
     TMUX = "tmux"
+    WROTE = "wrote"
     STOP = "stop"
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened; `pid` for exits, `line` for what tmux notified (None: it is gone)."""
+    """One thing that happened; `pid` for exits and watches, `line` for what tmux notified (None: gone)."""
 
     kind: Kind
     pid: int = 0
@@ -61,6 +67,17 @@ class _Wake(FileSystemEventHandler):
         if event.is_directory or event.event_type not in ("modified", "created", "moved"):
             return
         self._put(Kind.LOG if os.fsencode(event.src_path).startswith(self._logs) else Kind.INBOX)
+
+
+class _Any(FileSystemEventHandler):
+    """Wakes the engine when anything in a folder is written."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        if event.event_type in ("modified", "created", "moved", "deleted"):
+            self._wake()
 
 
 class _Watches(FileSystemEventHandler):
@@ -108,6 +125,7 @@ class Engine:
         self._pending: set[Kind] = set()
         self._unsettled_since: float | None = None
         self._last_output = 0.0
+        self._passed = False
 
     def notify_tmux(self, line: str | None) -> None:
         """Take a notification of the control client; called on its reader thread."""
@@ -128,8 +146,11 @@ class Engine:
         wake = _Wake(self._wake, run.paths.logs)
         observer.schedule(wake, str(run.paths.logs), recursive=False)
         observer.schedule(wake, str(run.paths.inbox), recursive=False)
+        for folder in run.renewal.folders:
+            observer.schedule(_Any(lambda: self._wake(Kind.SETTINGS)), str(folder), recursive=False)
         observer.start()
         run.watch = _Watches(observer, lambda: self._wake(Kind.FILES))
+        run.upkeep.watch(Witness(lambda watch: self._queue.put(Event(Kind.WROTE, watch))))
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         try:
             # What came while no engine ran is there already, and nobody will tell.
@@ -158,11 +179,12 @@ class Engine:
             else:
                 self._handle(run, event)
             if not run.over:
+                run.steering.act()
                 run.crew.schedule()
                 run.show()
         except TmuxGoneError:
             self._reattach(run)
-        except JournalDamagedError:
+        except (DiskError, JournalDamagedError):
             raise
         except sqlite3.Error as error:
             if not is_damage(error):
@@ -187,8 +209,13 @@ class Engine:
 
     def _next(self, run: Run) -> Event | None:
         """Return the next event, or None when it is time for something that was put off."""
-        times = (self._settle_at(), run.crew.next_time(), run.due)
+        times = (self._settle_at(), run.crew.next_time(), run.steering.next_time(), run.due)
         due = [at for at in times if at is not None]
+        if due and min(due) + MOST_LATE < time.time() and not self._passed:
+            # However many events there are, what has a time comes about then; and they have their turn, too.
+            self._passed = True
+            return None
+        self._passed = False
         try:
             return self._queue.get(timeout=max(0.0, min(due) - time.time()) if due else None)
         except queue.Empty:
@@ -207,12 +234,22 @@ class Engine:
             self._plan_settle(run, read_at)
         elif event.kind is Kind.INBOX:
             self._pending.discard(Kind.INBOX)
-            run.requests.read()
+            run.renewal.follow_settings()
+            if run.renewal.is_outdated():
+                # The requests are still there for the one that follows.
+                run.over = True
+            elif run.requests.read():
+                self._wake(Kind.INBOX)
         elif event.kind is Kind.FILES:
             self._pending.discard(Kind.FILES)
             run.read_files()
+        elif event.kind is Kind.SETTINGS:
+            self._pending.discard(Kind.SETTINGS)
+            run.renewal.settings_changed()
         elif event.kind is Kind.EXIT:
             run.process_ended(event.pid)
+        elif event.kind is Kind.WROTE:
+            run.primary.pipe.wrote(event.pid)
         elif event.kind is Kind.TMUX:
             run.tmux_changed(event.line)
             self._plan_settle(run)
@@ -238,13 +275,22 @@ class Engine:
         if self._unsettled_since is None:
             # Another agent's eyes may see more on the same screen.
             self._plan_settle(run)
-        run.crew.pass_time()
+        run.steering.pass_time()
 
 
 def serve_logged(engine: Engine, run: Run) -> int:
-    """Serve, with what goes wrong in the engine's log and in the event log; return the exit code."""
+    """Serve, with what goes wrong in the engine's log and in the event log; return the exit code.
+
+    Where the disk refuses something, memory is ahead of the journal: the rest is left to the engine that is
+    started once the disk can be written.
+    """
     try:
         engine.serve(run)
+    except (DiskError, OSError, sqlite3.OperationalError) as error:
+        if not (isinstance(error, DiskError) or disk.is_refusal(error)):
+            raise
+        log.exception("the disk refuses")
+        return EngineError.exit_code
     except TmuxError:
         log.warning("tmux is gone", exc_info=True)
         return 0

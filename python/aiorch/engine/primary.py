@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from aiorch import process
 from aiorch.capture.directive import Sighting
+from aiorch.capture.gap import Missed, Shown, find_missed
 from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.tail import Cursor, SegmentTail
 from aiorch.engine.foreground import Running, running_agent
+from aiorch.engine.pipe import Pipe
 from aiorch.errors import EngineError, TmuxError
 from aiorch.journal import Journal
-from aiorch.tmux import quote
-from aiorch.tmux.session import Picture, Session
+from aiorch.tmux.session import Picture, Session, picture_commands, picture_of
 from aiorch.workers.profile import AgentProfile
 
-SEGMENT_BYTES = 1024 * 1024
-KEPT_SEGMENTS = 16
 RECOGNISE_SECONDS = 1.0
 SILENCE_SECONDS = 0.15
 MAX_SILENCE_WAIT = 1.5
-MIN_PIPE_SECONDS = 1.0
+GAP_ROWS = 3000
+"""Rows above the screen in which is looked for what nobody has read."""
 
 
 class Primary:
@@ -48,8 +48,7 @@ class Primary:
         self._changed_at = 0.0
         self._armed = False
         self._told: dict[str, str] = {}
-        self._armed_at = 0.0
-        self._pipe_note = logs.parent / "pipe.pid"
+        self.pipe = Pipe(session, journal, logs, pane)
         self._torn = False
         self._pid = 0
         self.reader: PaneReader
@@ -99,7 +98,7 @@ class Primary:
         if info is None:
             raise EngineError(f"pane {self.pane} is not in this session")
         self._recognise(info.pid)
-        self._arm()
+        self.pipe.open()
         self._armed = True
 
     def begin(self) -> list[Sighting]:
@@ -112,17 +111,12 @@ class Primary:
         info = self.session.pane(self.pane)
         if info is not None:
             self._size = (info.columns, info.rows)
-        cursor = self._end_of_log()
-        seed = self.session.picture(self.pane) if info is not None else _picture(None)
-        self.journal.set_meta("seed", [seed.text, *seed.cursor, seed.alternate])
-        self.journal.set_meta("begin", [cursor.segment, cursor.offset])
-        self._start_reader(cursor, seed, self.agent)
-        self.commit(cursor)
-        self._note_size(cursor)
+        cursor = self.pipe.end()
+        self._begin_at(cursor, self.session.picture(self.pane) if info is not None else _picture(None))
         return list(self.reader.seeded)
 
     def reopen(self, *, here: bool = False) -> list[Sighting]:
-        """Take up the log where the last engine left it; arm a new pipe when the old one is gone.
+        """Take up the log where the last engine left it, and its pipe if that still carries.
 
         Returns what counts now that the pane is silent: the last engine may not have come to that. With
         `here` reading begins with what comes from now on, and what the pane shows is returned as by `begin`.
@@ -132,12 +126,7 @@ class Primary:
         if info is not None:
             self._recognise(info.pid)
         found = [] if here else self._rebuild(self.agent)
-        piped = self.session.control.try_run("display-message", "-p", "-t", self.pane, "#{pane_pipe}")
-        if piped == ["0"]:
-            self._arm()
-        elif piped == ["1"]:
-            owner = ("set-option", "-p", "-t", self.pane, "@aiorch_pipe_owner", str(os.getpid()))
-            self.session.control.run(*owner)
+        self.pipe.take_up()
         return self.begin() if here else found
 
     def read_rest(self) -> list[Sighting]:
@@ -212,6 +201,7 @@ class Primary:
                 # In the midst of taking a directive: who asks next will notice.
                 return False
             self._pid = info.pid if info else 0
+            self.pipe.look_out(again=True)
         before = self.running
         if self._pid == 0 or not self._recognise(self._pid):
             return False
@@ -244,87 +234,64 @@ class Primary:
         noted = self.journal.meta("directory")
         return next((path for path in found if path), noted if isinstance(noted, str) else str(Path.home()))
 
-    def drop_read_segments(self) -> None:
-        """Delete log segments that were read long ago, all but the last KEPT_SEGMENTS."""
-        segments = sorted(path for path in self.logs.iterdir() if path.name < self._cursor.segment)
-        for path in segments[:-KEPT_SEGMENTS]:
-            path.unlink(missing_ok=True)
-
     def close(self) -> None:
         """Stop watching: the pipe is closed, the log stays."""
         if self._armed:
-            self.session.control.try_run("pipe-pane", "-t", self.pane)
-            for name in ("@aiorch_pipe", "@aiorch_pipe_owner"):
-                self.session.control.try_run("set-option", "-pu", "-t", self.pane, name)
+            self.pipe.close()
             self._tail.close()
 
-    def _arm(self) -> None:
-        """Pipe the pane into a new series of segments; an old pipe of ours that nobody reads is replaced.
+    def bridge(self) -> Missed:
+        """Open a new pipe where the old one has ended, and return what the pane printed in between.
 
-        Raises EngineError when the pipe is somebody else's, or that of an engine that is alive.
+        For a transaction together with what is done about it; `note_gap` comes before. Raises EngineError
+        when the pane is piped by somebody else now, PipeError when its log cannot be written.
         """
-        control = self.session.control
-        form = "#{pane_pipe}\t#{@aiorch_pipe_owner}"
-        piped, owner = control.run("display-message", "-p", "-t", self.pane, form)[0].split("\t")
-        others = owner != str(os.getpid()) and owner.isdigit() and process.is_alive(int(owner))
-        if piped == "1" and (not owner or others):
-            whose = "another aiorch" if owner else "something else (tmux-logging?)"
-            raise EngineError(f"pane {self.pane} is piped by {whose} already: stop that first")
-        if piped == "1":
-            control.run("pipe-pane", "-t", self.pane)
-        # `split` truncates the first segment when a prefix is used twice.
-        prefix = self.logs / f"{self._next_series():06d}-."
-        split = quote.shell(["split", "-b", str(SEGMENT_BYTES), "-a", "5", "-", str(prefix)])
-        note = quote.shell([str(self._pipe_note)])
-        command = f"umask 077; echo $$ >{note}; exec {split}"
-        self._pipe_note.unlink(missing_ok=True)
-        control.batch(
+        drawing = self.reader.drawing
+        form = "#{pane_width} #{pane_height}"
+        answers = self.pipe.open(
             [
-                ("set-option", "-p", "-t", self.pane, "@aiorch_pipe", command),
-                ("set-option", "-p", "-t", self.pane, "@aiorch_pipe_owner", str(os.getpid())),
-                ("pipe-pane", "-t", self.pane, "#{@aiorch_pipe}"),
+                # Rows are joined where lines count, and have their colours where rows count.
+                ("capture-pane", "-p", "-e" if drawing else "-J", "-S", f"-{GAP_ROWS}", "-t", self.pane),
+                *picture_commands(self.pane),
+                ("display-message", "-p", "-t", self.pane, form),
             ]
         )
-        self._armed_at = time.monotonic()
+        picture = picture_of(answers[1:3])
+        columns, rows = (int(number) for number in answers[3][0].split())
+        shown = Shown(answers[0], columns, rows)
+        position = f"gap-{self.pipe.series}:0"
+        drawing = drawing or picture.alternate
+        missed = find_missed(self.reader.known_lines(), shown, _gutter(self.agent), position, drawing=drawing)
+        self._size = (columns, rows)
+        self.journal.set_meta("gap", None)
+        self._begin_at(self.pipe.start, picture)
+        return replace(missed, is_whole=missed.is_whole and not picture.alternate)
 
-    def pipe_pid(self) -> int | None:
-        """Return the pid of the process that writes the log, once it has told it."""
-        try:
-            text = self._pipe_note.read_text()
-        except OSError:
-            return None
-        return int(text) if text.strip().isdigit() else None
+    def note_gap(self) -> None:
+        """Note that the log has ended where it was read: an engine that takes over bridges it, too."""
+        self.journal.set_meta("gap", True)
+        self.pipe.writer = None
 
-    def rearm(self) -> bool:
-        """Open a new pipe after the old one died; False when that died at once, so that it makes no sense."""
-        if time.monotonic() - self._armed_at < MIN_PIPE_SECONDS:
-            return False
-        self._arm()
-        self._torn = True
-        return True
+    def _begin_at(self, cursor: Cursor, picture: Picture) -> None:
+        """Read from there on, with what the pane shows as the beginning."""
+        self.journal.set_meta("seed", [picture.text, *picture.cursor, picture.alternate])
+        self.journal.set_meta("begin", [cursor.segment, cursor.offset])
+        self._torn = False
+        self._start_reader(cursor, picture, self.agent)
+        self.commit(cursor)
+        self._note_size(cursor)
 
     def _wait_for_silence(self) -> None:
         end = time.monotonic() + MAX_SILENCE_WAIT
-        seen, since = self._end_of_log(), time.monotonic()
+        seen, since = self.pipe.end(), time.monotonic()
         while time.monotonic() < min(end, since + SILENCE_SECONDS):
             time.sleep(SILENCE_SECONDS / 10)
-            now = self._end_of_log()
+            now = self.pipe.end()
             if now != seen:
                 seen, since = now, time.monotonic()
 
-    def _end_of_log(self) -> Cursor:
-        last = max(self.logs.iterdir(), key=lambda path: path.name, default=None)
-        return Cursor(last.name, last.stat().st_size) if last else Cursor("", 0)
-
     def _pids(self) -> list[int]:
         return [*([self.running.pid] if self.running else []), self._pid]
-
-    def _next_series(self) -> int:
-        series = [int(path.name[:6]) for path in self.logs.iterdir() if path.name[:6].isdigit()]
-        noted = self.journal.meta("series")
-        number = max([*series, noted if isinstance(noted, int) else 0]) + 1
-        self.journal.set_meta("series", number)
-        return number
 
     def _start_reader(self, cursor: Cursor, seed: Picture, agent: AgentProfile | None) -> None:
         self._cursor = cursor

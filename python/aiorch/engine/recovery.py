@@ -11,6 +11,7 @@ from functools import partial
 from aiorch import process
 from aiorch.config import Config
 from aiorch.engine.crew import Crew
+from aiorch.engine.steering import Steering
 from aiorch.errors import AiorchError
 from aiorch.journal import ACTIVE, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.exits import ExitWatcher
@@ -28,6 +29,7 @@ class Recovery:
     def __init__(
         self,
         crew: Crew,
+        steering: Steering,
         session: Session,
         journal: Journal,
         launcher: LocalLauncher,
@@ -35,8 +37,8 @@ class Recovery:
         profiles: Mapping[str, AgentProfile],
         exits: ExitWatcher,
     ) -> None:
-        self._crew, self._session, self._journal = crew, session, journal
-        self._launcher, self._config = launcher, config
+        self._crew, self._steering, self._session, self._journal = crew, steering, session, journal
+        self._launcher, self.config = launcher, config
         self._profiles, self._exits = profiles, exits
 
     def reconcile(self) -> None:
@@ -70,6 +72,7 @@ class Recovery:
             except (AiorchError, OSError, ValueError) as error:
                 # One broken record must not keep the others from being taken up.
                 self._crew.fail(row, f"its record cannot be read: {error}")
+        self._crew.look()
 
     def _take_over(self, row: WorkerRow, *, rerun: bool, rebooted: bool) -> None:
         pid, status = row.pid or self._launcher.attach(row.action) or 0, self._launcher.poll(row.action)
@@ -89,7 +92,7 @@ class Recovery:
 
     def _begin_again(self, row: WorkerRow, *, rerun: bool) -> None:
         profile = self._profiles.get(row.agent)
-        mode, permission = self._config.mode_of(row.type), self._config.permission_of(row.type)
+        mode, permission = self.config.mode_of(row.type), self.config.permission_of(row.type)
         has_session = bool(profile and row.session and launch_of(profile, mode, permission).resume)
         resumes = profile is not None and has_session and is_kept(profile.sessions, row.session, os.environ)
         if row.reason:
@@ -123,7 +126,8 @@ class Recovery:
         if self._is_running(row):
             if row.reason:
                 # Told to end before the engine was lost, which may not have come to the signal.
-                self._crew.tell_to_end(row)
+                self._steering.tell_to_end(row)
+            self._steering.take_up(row)
             self._exits.add(pid)
         else:
             self._crew.settle(row, self._launcher.poll(row.action))

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import sqlite3
 import stat
 import subprocess
 import time
@@ -14,10 +15,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiorch import paths
+from aiorch import disk, paths
 from aiorch.capture.directive import Directive, Source
 from aiorch.engine.intake import Answer, shown
-from aiorch.errors import AiorchError, DirectiveError
+from aiorch.errors import AiorchError, DirectiveError, DiskError
 from aiorch.journal import Tag
 from aiorch.ui.menu import RunCommands, menu_arguments
 from aiorch.ui.report import printable
@@ -27,8 +28,10 @@ if TYPE_CHECKING:
 
 MAX_REQUEST = 4 * 1024 * 1024
 MAX_DEPTH = 64
+BATCH = 20
+_KEYS = ("key-", "menu-")
 # What these do is in the journal alone; the others may be done twice.
-_JOURNALED = frozenset({"run", "approve", "decline", "retry", "kill"})
+_JOURNALED = frozenset({"run", "approve", "decline", "retry", "kill", "pause", "resume"})
 Answers = list[Answer]
 
 log = logging.getLogger(__name__)
@@ -48,24 +51,29 @@ class Requests:
             "decline": lambda body, _: run.intake.decline(_number(body)),
             "retry": self._retry,
             "kill": self._kill,
+            "pause": self._pause,
+            "resume": self._go_on,
             "log": self._log,
             "layout": self._layout,
             "tidy": self._tidy,
             "stop": self._stop,
         }
 
-    def read(self) -> None:
-        """Carry out all requests that are there, oldest first; one that is broken is answered too.
+    def read(self) -> bool:
+        """Carry out requests, keys first, then the oldest; return whether there are more.
 
+        Only BATCH of them at once: nothing else is done meanwhile. One that is broken is answered too.
         What changes the journal does so once: the answer is kept there until the request is gone.
         """
         self._children = [child for child in self._children if child.poll() is None]
-        for path in self._waiting():
+        waiting = self._waiting()
+        for path in waiting[:BATCH]:
             name = os.fsencode(path.name).decode("utf-8", "replace")
             reply = self._run.journal.answer(name) or self._answer(path, name)
             self._reply(path, reply)
             self._forget(path)
             self._run.journal.forget_answer(name)
+        return len(waiting) > BATCH
 
     def refuse(self, reason: str) -> int:
         """Refuse all requests that are there, but those that are known to be carried out; return how many."""
@@ -89,12 +97,16 @@ class Requests:
         except OSError:
             # Whoever deletes a run's directory takes its requests too; the workers are still looked after.
             log.exception("the inbox cannot be read")
-        return [inbox / name for _, name in sorted(found)]
+        return [
+            inbox / name for _, name in sorted(found, key=lambda one: (not one[1].startswith(_KEYS), one))
+        ]
 
     def _reply(self, path: Path, reply: Mapping[str, object]) -> None:
         try:
             _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
-        except OSError:
+        except OSError as error:
+            if disk.is_refusal(error):
+                raise DiskError(f"a request cannot be answered: {error}") from error
             log.exception("no answer to request %s", printable(path.name))
 
     def _answer(self, path: Path, name: str) -> dict[str, object]:
@@ -103,6 +115,9 @@ class Requests:
             return {"ok": False, "error": "the run was stopped"}
         try:
             return self._carry_out(path, name)
+        except (DiskError, sqlite3.Error):
+            # It stays where it is, and is carried out once the journal can be written.
+            raise
         except AiorchError as error:
             self._run.journal.add_event(Tag.ERROR, shown(str(error)))
             return {"ok": False, "error": printable(str(error))}
@@ -142,7 +157,7 @@ class Requests:
         if verb is None:
             raise DirectiveError(f"unknown request {body.get('verb')!r:.60}")
         # A worker's own directive is judged and written down like any other.
-        if verb != self._orchestrate and self._from_worker(body):
+        if verb != self._orchestrate and self._caller(body):
             raise DirectiveError(f"not allowed: it came from a worker, and workers may not {body['verb']}")
         if body["verb"] not in _JOURNALED:
             return _reply(verb(body, path.stem))
@@ -152,14 +167,17 @@ class Requests:
             self._run.journal.keep_answer(name, reply)
         return reply
 
-    def _from_worker(self, body: Mapping[str, object]) -> bool:
-        """Return whether a worker asks. The command tells its pid; the menu and the key have none."""
+    def _caller(self, body: Mapping[str, object]) -> int:
+        """Return the depth of the worker that asks, 0 when it is none.
+
+        The command tells its pid; the menu and the key have none.
+        """
         pid = body.get("pid")
         if pid is None:
-            return False
+            return 0
         if not isinstance(pid, int) or pid < 1:
             raise DirectiveError("the request's pid is no process id")
-        return self._run.crew.is_worker(pid)
+        return self._run.crew.caller_depth(pid)
 
     def _orchestrate(self, body: Mapping[str, object], request: str) -> Answers:
         payload = body.get("payload")
@@ -168,18 +186,26 @@ class Requests:
         source = Source.KEY if body.get("source") == "key" else Source.CLI
         text = json.dumps(payload, ensure_ascii=False)
         directive = Directive(payload, source, "request", f"inbox/{request}", text, request)
-        from_worker, pid = self._from_worker(body), body.get("pid")
-        if isinstance(pid, int) and not from_worker:
+        caller, pid = self._caller(body), body.get("pid")
+        if isinstance(pid, int) and not caller:
             self._run.primary.learn_environment(pid)
-        return [self._run.intake.take(directive, from_worker=from_worker)]
+        return [self._run.intake.take(directive, caller=caller)]
 
     def _retry(self, body: Mapping[str, object], _: str) -> Answers:
-        self._run.crew.retry(str(body.get("name")))
+        self._run.steering.retry(str(body.get("name")))
         return [Answer(None, "queued", f"{body.get('name')} is queued again")]
 
     def _kill(self, body: Mapping[str, object], _: str) -> Answers:
-        self._run.crew.kill(str(body.get("name")))
+        self._run.steering.kill(str(body.get("name")))
         return [Answer(None, "stopping", f"{body.get('name')} is told to stop")]
+
+    def _pause(self, body: Mapping[str, object], _: str) -> Answers:
+        self._run.steering.pause(str(body.get("name")))
+        return [Answer(None, "paused", f"{body.get('name')} is held")]
+
+    def _go_on(self, body: Mapping[str, object], _: str) -> Answers:
+        self._run.steering.go_on(str(body.get("name")))
+        return [Answer(None, "resumed", f"{body.get('name')} goes on")]
 
     def _log(self, _body: Mapping[str, object], _: str) -> Answers:
         self._run.columns.reopen()

@@ -8,13 +8,16 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from aiorch import disk
 from aiorch.engine.daemon import Target, is_running, run_root, start, tmux
-from aiorch.errors import EngineDiedError, EngineError
+from aiorch.errors import EngineDiedError, EngineError, TmuxError
+from aiorch.paths import RunPaths
 from aiorch.tmux import quote
 
 MAX_RESTARTS = 5
 RESTART_WINDOW = 60.0
 _SHOWN = 80
+_DISK_SECONDS = 1.0
 
 
 def revive(target: Target) -> int:
@@ -31,10 +34,25 @@ def revive(target: Target) -> int:
     lock = os.open(found / "revive.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     while run_root(target) == found and not is_running(target, found.parent.parent):
+        _wait_for_disk(target, found)
         code = _try(target, found)
         if code is not None:
             return code
     return 0
+
+
+def _wait_for_disk(target: Target, root: Path) -> None:
+    """Wait until the run's directory can be written, and leave a note for the engine of how long it took."""
+    began, reason = time.time(), ""
+    while (trouble := disk.trouble(root)) and run_root(target) == root:
+        reason = trouble
+        _show(target, f"waits for the disk: {reason}")
+        time.sleep(_DISK_SECONDS)
+    if reason:
+        words = f"nothing could be written for {time.time() - began:.0f} s ({reason})"
+        RunPaths(root).trouble.write_text(f"{words}: all goes on from where it was\n")
+        # That was no fault of the engine's.
+        (root / "restarts").unlink(missing_ok=True)
 
 
 def _try(target: Target, root: Path) -> int | None:
@@ -54,6 +72,8 @@ def _try(target: Target, root: Path) -> int | None:
             log.write(f"{error}\n{error.details}\n")
         return None
     except EngineError as error:
+        if disk.trouble(root):
+            return None
         # The user may have pressed the key meanwhile.
         if is_running(target, root.parent.parent):
             return 0
@@ -66,6 +86,10 @@ def _show(target: Target, text: str) -> None:
     line = " ".join(text.split())
     short = quote.literal(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…")
     tmux(target.socket, "set-environment", "-h", "-t", target.session, "AIORCH_STATUS", f" aiorch: {short} ")
+    form = "#{?client_control_mode,,#{client_name}}"
+    for client in tmux(target.socket, "list-clients", "-t", target.session, "-F", form).split("\n"):
+        with suppress(TmuxError):
+            tmux(target.socket, "refresh-client", "-S", "-t", client)
 
 
 def _times(path: Path) -> list[float]:

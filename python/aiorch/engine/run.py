@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -13,27 +12,28 @@ from pathlib import Path
 from aiorch import paths
 from aiorch.capture.directive import Directive, Sighting
 from aiorch.capture.fuse import Outcome, Repeat
-from aiorch.config import Config
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
 from aiorch.engine.keeper import tell_unsure
 from aiorch.engine.primary import Primary
 from aiorch.engine.recovery import Recovery
+from aiorch.engine.renewal import Renewal, announce
 from aiorch.engine.requests import Requests
 from aiorch.engine.session_file import Agent
+from aiorch.engine.settings import Settings, UserSettings
+from aiorch.engine.steering import Steering
 from aiorch.engine.transcripts import Told, Transcripts
-from aiorch.errors import AiorchError, EngineError, TmuxError, TmuxGoneError
+from aiorch.engine.upkeep import Upkeep
+from aiorch.errors import EngineError, TmuxError, TmuxGoneError
 from aiorch.journal import ACTIVE, DirectiveRow, DirectiveState, Journal, Tag
 from aiorch.journal.rebuild import UNSURE
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.paths import RunPaths
-from aiorch.tmux import quote
 from aiorch.tmux.control import ControlClient
-from aiorch.tmux.session import HOOK, Session
-from aiorch.ui.status import StatusStyle, status_text
-from aiorch.workers.profile import AgentProfile
+from aiorch.tmux.session import Session
+from aiorch.ui.status import status_text
 
 log = logging.getLogger(__name__)
 
@@ -42,48 +42,54 @@ MAX_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run was started with; `agent` is what the user says runs in the primary, if anything."""
+class Origin:
+    """Where a run is, and what it goes by; `agent` is what the user says runs in the primary, if anything."""
 
     socket: str
     session: str
     pane: str
-    config: Config
-    profiles: dict[str, AgentProfile]
-    style: StatusStyle
+    user: UserSettings
+    settings: Settings
     agent: str | None = None
 
 
 class Run:
     """Everything one engine works on; used on its thread only."""
 
-    def __init__(self, settings: Settings, root: Path, control: ControlClient, exits: ExitWatcher) -> None:
+    def __init__(self, origin: Origin, root: Path, control: ControlClient, exits: ExitWatcher) -> None:
         self.paths = RunPaths(root)
         self.paths.create()
-        self.socket = settings.socket
+        origin.user.keep()
+        self.renewal = Renewal(self, origin.user)
+        self.socket = origin.socket
+        self.settings = origin.settings
+        config, profiles, launcher = (
+            self.settings.config, self.settings.profiles, LocalLauncher(self.paths.workers)
+        )  # fmt: skip
         self.over = False
-        self._settings = settings
         self._exits = exits
         self._shown = ""
-        self._pipe_pid: int | None = None
         self._source = ""
         self._losses = 0
         self.watch: Callable[[Sequence[Path], Sequence[Path]], bool] = lambda _folders, _names: False
         self.journal = Journal(self.paths.journal)
-        self.session = Session(control, settings.session)
-        self.session.history_limit = settings.config.history_limit
+        self.session = Session(control, origin.session)
+        self.session.history_limit = config.history_limit
         self.primary = Primary(
-            self.session, self.journal, self.paths.logs, settings.pane, settings.profiles, settings.agent
+            self.session, self.journal, self.paths.logs, origin.pane, profiles, origin.agent
         )
         monitor = paths.own_command("--run", str(root), "monitor")
-        self.columns = Columns(self.session, self.journal, settings.pane, settings.config, monitor)
-        config, profiles, launcher = settings.config, settings.profiles, LocalLauncher(self.paths.workers)
+        self.columns = Columns(self.session, self.journal, origin.pane, config, monitor)
         self.crew = Crew(
             self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits
         )
-        self.recovery = Recovery(self.crew, self.session, self.journal, launcher, config, profiles, exits)
-        self.intake = Intake(self.journal, self.crew, self.primary, settings.config, settings.profiles)
+        self.steering = Steering(self.crew, self.journal, launcher, config)
+        self.recovery = Recovery(
+            self.crew, self.steering, self.session, self.journal, launcher, config, profiles, exits
+        )
+        self.intake = Intake(self.journal, self.crew, self.primary, config, profiles)
         self.transcripts = Transcripts(self.journal)
+        self.upkeep = Upkeep(self.primary, self.journal, self.transcripts, exits, self.read_log, self._see)
         self.requests = Requests(self)
 
     def begin(self) -> None:
@@ -92,12 +98,12 @@ class Run:
         The session knows the run before anything is changed, so that one which is killed half-way is taken
         up again; what was half done is undone first.
         """
-        self._announce()
+        announce(self.session, self.socket, self.paths.root)
         self._keep_history()
         self.columns.clear()
         self.recovery.note_boot()
         self._adopt()
-        self._watch_pipe()
+        self.upkeep.begin()
 
     def _adopt(self) -> None:
         """Open pipe and columns around the pane; what it shows by then never runs."""
@@ -130,7 +136,7 @@ class Run:
                     self.journal.set_meta(name, None)
                 # An engine that is killed on the way is followed by one that goes on here.
                 self.journal.set_meta("taking_over", {"rerun": rerun})
-        self._announce()
+        announce(self.session, self.socket, self.paths.root)
         self._keep_history()
         self.columns.clear()
         self.journal.add_event(Tag.LISTENING, "the run goes on after tmux was lost")
@@ -140,7 +146,7 @@ class Run:
         with self.journal.transaction():
             self.recovery.take_over(rerun=rerun)
             self.journal.set_meta("taking_over", None)
-        self._watch_pipe()
+        self.upkeep.begin()
 
     def resume(self) -> None:
         """Take up the run where the last engine left it."""
@@ -151,14 +157,14 @@ class Run:
         if isinstance(half, dict):
             self.take_over(rerun=bool(half.get("rerun")))
             return
-        self._announce()
+        announce(self.session, self.socket, self.paths.root)
         self._keep_history()
         if tell_unsure(self):
             self._listen(self.primary.reopen(here=True), "again, after its journal was damaged")
         else:
             self._read_again()
         self.recovery.reconcile()
-        self._watch_pipe()
+        self.upkeep.begin()
 
     def _read_again(self) -> None:
         """Go on reading where the last engine left it."""
@@ -167,6 +173,7 @@ class Run:
         words = f"pane {self.primary.pane}: again, after the engine was restarted"
         with self.journal.transaction():
             self.journal.add_event(Tag.LISTENING, words)
+            self._tell_trouble()
             # What the screen shows is judged with the session file at hand.
             self._follow_files()
             # Rows may be read in another way than before: what was taken is not taken under another key.
@@ -186,12 +193,12 @@ class Run:
         """Go on with another control client after the first was detached; the session is still there."""
         self.session.control = control
         self._shown = ""
-        self._announce()
+        announce(self.session, self.socket, self.paths.root)
 
     @property
     def due(self) -> float | None:
         """Return when `pass_time` has something to do (seconds since the epoch)."""
-        times = (self.transcripts.due, self.primary.look_at)
+        times = (self.transcripts.due, self.primary.look_at, self.upkeep.due, self.renewal.due)
         return min((at for at in times if at is not None), default=None)
 
     def read_log(self) -> None:
@@ -203,7 +210,7 @@ class Run:
                 self._see(sightings)
                 self.primary.commit(cursor)
             if segment not in (None, cursor.segment):
-                self.primary.drop_read_segments()
+                self.primary.pipe.drop_read(cursor)
             segment = cursor.segment
         with self.journal.transaction():
             self._follow_files()
@@ -218,7 +225,9 @@ class Run:
             self._follow_files()
 
     def pass_time(self) -> None:
-        """Look again for the agent and its files, and decide about what they have not said."""
+        """Look again for the agent and its files, decide about what they have not said, mend the log."""
+        self.upkeep.pass_time()
+        self.renewal.pass_time()
         with self.journal.transaction():
             if self.primary.look_at is not None:
                 self._follow_agent()
@@ -228,23 +237,8 @@ class Run:
 
     def process_ended(self, pid: int) -> None:
         """Take note that a worker's process, or the one that writes the primary's log, is gone."""
-        if pid != self._pipe_pid:
+        if not self.upkeep.ended(pid):
             self.crew.ended(pid)
-            return
-        self._pipe_pid = None
-        if self.session.pane(self.primary.pane) is None:
-            return
-        try:
-            again = self.primary.rearm()
-        except AiorchError as error:
-            self.journal.add_event(Tag.ERROR, f"the log of the primary was taken from us: {error}")
-            return
-        if again:
-            text = "the log of the primary was interrupted: what was printed meanwhile may be missing"
-            self._watch_pipe()
-        else:
-            text = "the log of the primary cannot be written (is the disk full?): nothing is read from it now"
-        self.journal.add_event(Tag.ERROR, text)
 
     def settle(self) -> None:
         """Take what counts only once the pane is silent."""
@@ -263,7 +257,9 @@ class Run:
             # Told when workers were added and when the last one has ended; the status bar has every step.
             if working == 0 or not isinstance(noted, list) or working > noted[0]:
                 self.journal.add_event(Tag.WORKERS, counted)
-        text = status_text(counts, self.journal.asking(), self._settings.style)
+        asking = self.journal.asking()
+        alarm = self.upkeep.alarm or ("config" if self.renewal.problem else "")
+        text = status_text(counts, asking, self.settings.style, alarm=alarm)
         if text != self._shown and not self.over:
             self._shown = text
             self.session.show_status(text)
@@ -290,7 +286,7 @@ class Run:
         The session forgets the run last of all: an engine that is killed on the way comes back and goes on.
         """
         self.journal.add_event(Tag.STOPPED, "by the user")
-        self.crew.stop()
+        self.steering.stop()
         # The session ends with its last pane, and that may be one of ours.
         with suppress(TmuxError):
             self._leave()
@@ -299,7 +295,6 @@ class Run:
         self.over = True
 
     def _leave(self) -> None:
-        self._pipe_pid = None
         self.primary.close()
         self.columns.close()
         self._restore_history()
@@ -354,6 +349,14 @@ class Run:
             if self.transcripts.worth_telling:
                 self.journal.add_event(Tag.LISTENING, f"directives are read from {words}")
 
+    def _tell_trouble(self) -> None:
+        """Tell what kept us from working, as whoever started this engine noted it."""
+        if self.renewal.problem:
+            self.journal.add_event(Tag.ERROR, f"{self.renewal.problem}: the settings from before stay")
+        with suppress(OSError):
+            self.journal.add_event(Tag.ERROR, self.paths.trouble.read_text().strip())
+            self.paths.trouble.unlink()
+
     def _note_losses(self) -> None:
         """Tell that the emulator failed: the first time, and each time that it was twice as often."""
         losses = self.primary.reader.losses
@@ -393,31 +396,6 @@ class Run:
     def _restore_history(self) -> None:
         if self.session.user_history() != self.session.limits:
             self.session.set_history(self.session.limits[0])
-
-    def _watch_pipe(self) -> None:
-        self._pipe_pid = self.primary.pipe_pid()
-        if self._pipe_pid is not None:
-            self._exits.add(self._pipe_pid)
-
-    def _announce(self) -> None:
-        """Let tmux know this engine: keys find its run, and the loss of its control client starts another."""
-        session, control = self._settings.session, self.session.control
-        revive = quote.shell(paths.own_command("revive", "--socket", self.socket, "--session", session))
-        client = f"client-{control.pid}"
-        lost = (
-            f"if-shell -F '#{{==:#{{hook_client}},#{{@aiorch_client}}}}'"
-            f" {{ set-environment -h -t '{session}' AIORCH_STATUS ' aiorch: engine lost ' ;"
-            f" run-shell -b '#{{@aiorch_revive}}' }}"
-        )
-        control.batch(
-            [
-                ("set-option", "-t", session, "@aiorch_run", str(self.paths.root)),
-                ("set-option", "-t", session, "@aiorch_engine", str(os.getpid())),
-                ("set-option", "-t", session, "@aiorch_client", client),
-                ("set-option", "-t", session, "@aiorch_revive", revive),
-                ("set-hook", "-t", session, HOOK, lost),
-            ]
-        )
 
 
 def check_pane(session: Session, pane: str) -> None:

@@ -47,6 +47,8 @@ class Tag(StrEnum):
     DONE = "DONE"
     FAILED = "FAILED"
     RETRYING = "RETRYING"
+    PAUSED = "PAUSED"
+    RESUMED = "RESUMED"
     IGNORED = "IGNORED"
     ERROR = "ERROR"
     WORKERS = "WORKERS"
@@ -68,7 +70,9 @@ class WorkerRow:
     """One worker as the journal has it; times are seconds since the epoch.
 
     `ticks` is the kernel's start mark: with the pid it names one process and no later one. `session` is the
-    agent's own session, which the present attempt goes on with when it `resumes`.
+    agent's own session, which the present attempt goes on with when it `resumes`. `paused` is since when it
+    is held, 0 when it is not, and `held` for how many seconds it was before. Workers of the lead have `depth`
+    1, workers of those 2.
     """
 
     number: int
@@ -93,6 +97,9 @@ class WorkerRow:
     idempotent: bool = False
     session: str = ""
     resumes: bool = False
+    paused: float = 0.0
+    held: float = 0.0
+    depth: int = 1
 
     @property
     def action(self) -> str:

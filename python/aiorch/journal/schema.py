@@ -42,6 +42,9 @@ STEPS = (
     "CREATE TABLE transitions (number INTEGER PRIMARY KEY, time REAL NOT NULL, worker INTEGER NOT NULL"
     " REFERENCES workers, attempt INTEGER NOT NULL, state TEXT NOT NULL, evidence TEXT NOT NULL);"
     "CREATE INDEX transitions_by_worker ON transitions (worker);",
+    "ALTER TABLE workers ADD COLUMN paused REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE workers ADD COLUMN held REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE workers ADD COLUMN depth INTEGER NOT NULL DEFAULT 1;",
     "CREATE TABLE decisions (number INTEGER PRIMARY KEY, time REAL NOT NULL, directive INTEGER NOT NULL"
     " REFERENCES directives, state TEXT NOT NULL, reason TEXT NOT NULL);"
     # Events, transitions and decisions are numbered together from now on.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
 from aiorch.journal.history import History, decoded
-from aiorch.journal.rows import ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
+from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.journal.schema import upgrade
 from aiorch.plan.schema import WorkerSpec
 
@@ -234,12 +234,12 @@ class Journal(History):
         ).fetchone()
         return None if row is None else decoded(_directive_row, row)
 
-    def add_worker(self, directive: int, spec: WorkerSpec) -> int:
+    def add_worker(self, directive: int, spec: WorkerSpec, depth: int = 1) -> int:
         """Record a worker as queued and return its number."""
         cursor = self._db.execute(
-            "INSERT INTO workers (directive, name, type, task, after, idempotent, state, created)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (directive, spec.name, spec.type, spec.task, json.dumps(spec.after), spec.idempotent,
+            "INSERT INTO workers (directive, name, type, task, after, idempotent, depth, state, created)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (directive, spec.name, spec.type, spec.task, json.dumps(spec.after), spec.idempotent, depth,
              WorkerState.QUEUED, time.time()),
         )  # fmt: skip
         assert cursor.lastrowid is not None
@@ -271,6 +271,28 @@ class Journal(History):
         )
         return [decoded(_worker_row, row) for row in rows]
 
+    def active(self) -> list[WorkerRow]:
+        """Return the workers that are under way, oldest first."""
+        marks = ", ".join("?" * len(ACTIVE))
+        query = f"SELECT * FROM workers WHERE state IN ({marks}) ORDER BY number"
+        return [decoded(_worker_row, row) for row in self._db.execute(query, tuple(ACTIVE))]
+
+    def begun_since(self, time: float) -> list[float]:
+        """Return when attempts began since then, oldest first."""
+        query = "SELECT time FROM transitions WHERE time > ? AND state = 'starting' ORDER BY number"
+        return [row[0] for row in self._db.execute(query, (time,))]
+
+    def panes_done(self, before: float) -> set[str]:
+        """Return the panes of workers that were done before a time."""
+        query = "SELECT pane FROM workers WHERE state = 'done' AND pane != '' AND ended <= ?"
+        return {row[0] for row in self._db.execute(query, (before,))}
+
+    def first_done(self) -> float | None:
+        """Return when the first worker was done that still has its pane, None when there is none."""
+        query = "SELECT MIN(ended) FROM workers WHERE state = 'done' AND pane != ''"
+        found: float | None = self._db.execute(query).fetchone()[0]
+        return found
+
     def named(self, names: Collection[str]) -> dict[str, WorkerRow]:
         """Return the workers of these names."""
         marks = ", ".join("?" * len(names))
@@ -293,6 +315,10 @@ class Journal(History):
         """Note that all panes are gone: another tmux server gives their ids to others."""
         self._db.execute("UPDATE workers SET pane = ''")
 
+    def count_workers(self) -> int:
+        """Return how many workers the run has had."""
+        return int(self._db.execute("SELECT COUNT(*) FROM workers").fetchone()[0])
+
     def is_open(self, directive: int) -> bool:
         """Return whether a directive has workers that have not ended."""
         marks = ", ".join("?" * len(ENDED))
@@ -303,8 +329,11 @@ class Journal(History):
         return row is not None
 
     def counts(self) -> dict[WorkerState, int]:
-        """Return how many workers are in each state."""
-        rows = self._db.execute("SELECT state, COUNT(*) FROM workers GROUP BY state")
+        """Return how many workers are in each state; one that is held under way waits."""
+        rows = self._db.execute(
+            "SELECT CASE WHEN paused > 0 AND state = 'working' THEN 'waiting' ELSE state END AS shown,"
+            " COUNT(*) FROM workers GROUP BY shown"
+        )
         return dict(decoded(_counted, row) for row in rows)
 
     def worker(self, number: int) -> WorkerRow:

@@ -14,9 +14,11 @@ from pathlib import Path
 from aiorch import paths, process
 
 RESULT_LIMIT = 64 * 1024
-# What the wrapper and the worker write with the user's mask: made before, it is for the owner alone.
-_WRITTEN_THERE = ("start", "result")
+# What the wrapper and the worker write over with the user's mask: made before, it is for the owner alone, and
+# the records have their room on the disk.
+_BLANK = {"start": f"{'':10}\n", "exit": f"{'':3}\n", "result": ""}
 _MAX_PID = 2**31 - 1
+_STOP_ROUNDS = 20
 _SIMPLE = re.compile(r"[A-Za-z0-9_./:=,+-][A-Za-z0-9_./:=,@+-]{0,255}")
 
 
@@ -59,8 +61,8 @@ class LocalLauncher:
         directory = f"{self._root}/{job.action}"
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)  # noqa: PTH102 - on the way to every worker, 5 times as fast
-        for name in _WRITTEN_THERE:
-            _write(f"{directory}/{name}", "")
+        for name, blank in _BLANK.items():
+            _write(f"{directory}/{name}", blank)
         if job.stdin is not None:
             _write(f"{directory}/stdin", job.stdin)
         if job.task is not None:
@@ -95,16 +97,71 @@ class LocalLauncher:
         """Return what the worker wrote as its result, at most RESULT_LIMIT bytes, or an empty text."""
         return _read(self.directory(action) / "result", RESULT_LIMIT).decode("utf-8", "replace").strip()
 
-    def cancel(self, pid: int, ticks: int, *, force: bool = False) -> None:
-        """End the process group of a worker's pane by TERM, or KILL; one that is gone is no error.
+    def cancel(self, action: str, pid: int, ticks: int, *, force: bool = False) -> None:
+        """End all processes of an attempt by TERM, or KILL; one that is gone is no error.
 
         `ticks` is when its first process began (0: not known): a later process with that pid is a stranger.
         """
-        if pid > 1 and ticks in (0, process.start_ticks(pid) or ticks):
-            try:
-                os.killpg(pid, signal.SIGKILL if force else signal.SIGTERM)
-            except (ProcessLookupError, PermissionError):
+        number = signal.SIGKILL if force else signal.SIGTERM
+        found = self._processes(action, pid, ticks)
+        if pid in found:
+            # One signal for all of the group: a second TERM means more than one to some programs.
+            _signal_group(pid, number)
+        for each in found:
+            if pid not in found or _group(each) != pid:
+                _signal(each, number)
+        for each in found:
+            # One that is held takes its TERM only when it goes on.
+            _signal(each, signal.SIGCONT)
+
+    def is_there(self, action: str, pid: int, ticks: int) -> bool:
+        """Return whether something of an attempt still runs."""
+        return bool(self._processes(action, pid, ticks))
+
+    def pause(self, action: str, pid: int, ticks: int) -> None:
+        """Stop all processes of an attempt where they are.
+
+        Not its wrapper, which waits for them anyway: tmux lets the process of a pane go on at once (3.3a).
+        """
+        for _ in range(_STOP_ROUNDS):
+            found = self._processes(action, pid, ticks)
+            left = [each for each in found if each != pid and not process.is_stopped(each)]
+            for each in left:
+                _signal(each, signal.SIGSTOP)
+            # Between two looks one may have forked.
+            if not left:
                 return
+
+    def go_on(self, action: str, pid: int, ticks: int) -> None:
+        """Let the processes of an attempt go on, also those that are still about to stop."""
+        for each in self._processes(action, pid, ticks):
+            _signal(each, signal.SIGCONT)
+
+    def is_held(self, action: str, pid: int, ticks: int) -> bool:
+        """Return whether something of an attempt is stopped."""
+        return any(map(process.is_stopped, self._processes(action, pid, ticks)))
+
+    def _processes(self, action: str, pid: int, ticks: int) -> list[int]:
+        known = pid > 1 and ticks in (0, process.start_ticks(pid) or ticks)
+        result = f"AIORCH_RESULT={self._root}/{action}/result"
+        return process.belongings(pid if known else 0, result)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _group(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return 0
 
 
 def _write(path: str, text: str) -> None:
@@ -135,4 +192,4 @@ def _read(path: Path, limit: int) -> bytes:
 def _number(path: Path, digits: int) -> int | None:
     data = _read(path, digits + 2)
     # The newline says that the record is whole.
-    return int(data) if re.fullmatch(rb"[0-9]{1,%d}\n" % digits, data) else None
+    return int(data) if re.fullmatch(rb"[0-9]{1,%d} *\n" % digits, data) else None

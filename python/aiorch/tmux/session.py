@@ -9,10 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiorch.errors import TmuxError
-from aiorch.tmux import layout
+from aiorch.tmux import hooks, layout
 from aiorch.tmux.control import ControlClient, Pending
 
-HOOK = "client-detached[4207]"
 STRIP_ROWS = 5
 _STATE_COLOURS = (
     ("failed", "red"),
@@ -101,8 +100,12 @@ class Session:
         ]
 
     def pane(self, pane: str) -> PaneInfo | None:
-        """Return one pane of the session, or None when it is gone."""
-        return next((info for info in self.panes() if info.pane == pane), None)
+        """Return one pane, also of another session that the user moved it to, or None when it is gone."""
+        return next((info for info in self.everywhere(f"#{{==:#{{pane_id}},{pane}}}")), None)
+
+    def everywhere(self, test: str) -> list[PaneInfo]:
+        """Return the panes of all sessions for which a format is true."""
+        return [_pane_info(row) for row in self.control.run("list-panes", "-a", "-f", test, "-F", _INFO)]
 
     def find_started(self, action: str) -> PaneInfo | None:
         """Return the pane whose process was started for an action, labelled or not, or None."""
@@ -259,8 +262,8 @@ class Session:
         self._redraw_after([("set-environment", "-h", "-t", self.session, "AIORCH_STATUS", text)])
 
     def forget(self, *options: str) -> None:
-        """Remove our hook, the status text and these options of the session, in one write."""
-        commands: list[Sequence[str]] = [("set-hook", "-u", "-t", self.session, HOOK)]
+        """Remove our hooks, the status text and these options of the session, in one write."""
+        commands: list[Sequence[str]] = [*hooks.removing(self.control, self.session, hooks.LOST, hooks.PIPED)]
         commands += [("set-option", "-qu", "-t", self.session, name) for name in options]
         self._redraw_after([*commands, ("set-environment", "-hu", "-t", self.session, "AIORCH_STATUS")])
 
@@ -278,14 +281,7 @@ class Session:
 
     def picture(self, pane: str) -> Picture:
         """Return what a pane shows and where its cursor is, both of one moment."""
-        rows, cursor = self.control.batch(
-            [
-                ("capture-pane", "-p", "-t", pane),
-                ("display-message", "-p", "-t", pane, "#{cursor_x} #{cursor_y} #{alternate_on}"),
-            ]
-        )
-        column, row, alternate = (int(number) for number in cursor[0].split())
-        return Picture("\n".join(rows), (column, row), alternate == 1)
+        return picture_of(self.control.batch(picture_commands(pane)))
 
     def last_picture(self, pane: str) -> str:
         """Return what a pane shows once all that its process wrote has been drawn.
@@ -314,6 +310,19 @@ class Session:
             if rows is None or status or killed_by:
                 return (int(status) if status else None, int(killed_by) if killed_by else None)
         return None, None
+
+
+def picture_commands(pane: str) -> list[tuple[str, ...]]:
+    """Return the commands whose answers `picture_of` understands."""
+    facts = "#{cursor_x} #{cursor_y} #{alternate_on}"
+    return [("capture-pane", "-p", "-t", pane), ("display-message", "-p", "-t", pane, facts)]
+
+
+def picture_of(answers: Sequence[Sequence[str]]) -> Picture:
+    """Return what a pane showed when it was asked by `picture_commands`."""
+    rows, cursor = answers
+    column, row, alternate = (int(number) for number in cursor[0].split())
+    return Picture("\n".join(rows), (column, row), alternate == 1)
 
 
 def border_format() -> str:

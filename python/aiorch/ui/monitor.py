@@ -31,6 +31,8 @@ _COLOURS = {
     Tag.DONE: "1;32",
     Tag.FAILED: "1;31",
     Tag.RETRYING: "33",
+    Tag.PAUSED: "33",
+    Tag.RESUMED: "34",
     Tag.IGNORED: "2",
     Tag.ERROR: "1;31",
     Tag.WORKERS: "1",

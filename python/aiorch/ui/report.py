@@ -5,20 +5,23 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from aiorch import machine
 from aiorch.journal import WorkerRow
 
-_HEAD = ("NAME", "TYPE", "STATE", "TRY", "TIME", "RESULT")
+_HEAD = ("NAME", "TYPE", "STATE", "TRY", "TIME", "MEM", "RESULT")
 
 
-def worker_record(row: WorkerRow) -> dict[str, object]:
-    """Return one worker as a JSON object; times are seconds since the epoch."""
+def worker_record(row: WorkerRow, memory: Mapping[int, int] | None = None) -> dict[str, object]:
+    """Return one worker as a JSON object; times are seconds since the epoch, `memory` is bytes by number."""
     return {
         "name": row.name,
         "type": row.type,
         "agent": row.agent,
         "state": str(row.state),
+        "paused": bool(row.paused),
+        "memory": (memory or {}).get(row.number),
         "reason": row.reason,
         "attempt": row.attempt,
         "pane": row.pane,
@@ -31,9 +34,14 @@ def worker_record(row: WorkerRow) -> dict[str, object]:
     }
 
 
-def worker_table(rows: Sequence[WorkerRow], width: int | None = None) -> str:
-    """Return the workers as a table, cut at `width` columns (None: the terminal's, if it is one)."""
-    lines = [_HEAD, *(_cells(row) for row in rows)]
+def worker_table(
+    rows: Sequence[WorkerRow], width: int | None = None, memory: Mapping[int, int] | None = None
+) -> str:
+    """Return the workers as a table, cut at `width` columns (None: the terminal's, if it is one).
+
+    `memory` is what they hold, in bytes by their numbers.
+    """
+    lines = [_HEAD, *(_cells(row, (memory or {}).get(row.number)) for row in rows)]
     sizes = [max(len(line[index]) for line in lines) for index in range(len(_HEAD) - 1)]
     if width is None and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
@@ -52,9 +60,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
-def _cells(row: WorkerRow) -> tuple[str, ...]:
+def _cells(row: WorkerRow, memory: int | None) -> tuple[str, ...]:
     words = row.result or row.reason
-    cells = (row.name, row.type, str(row.state), str(row.attempt), duration(row), words)
+    state = "paused" if row.paused else str(row.state)
+    held = "-" if memory is None else machine.size(memory)
+    cells = (row.name, row.type, state, str(row.attempt), duration(row), held, words)
     return tuple(printable(" ".join(cell.split())) for cell in cells)
 
 

@@ -26,12 +26,18 @@ class StatusStyle:
     color: bool = True
 
 
-def status_text(counts: Mapping[WorkerState, int], asking: int, style: StatusStyle) -> str:
+def status_text(
+    counts: Mapping[WorkerState, int], asking: int, style: StatusStyle, *, alarm: str = ""
+) -> str:
     """Return the status text, ` 3 ▶ 1 ✔ ` for instance; `asking` directives wait for the user's answer.
 
+    `alarm` is a word of ours for what keeps the engine from working: `log`, `disk`.
     The text is a tmux format value: `#[fg=…]` in it is a style, and nothing in it comes from outside.
     """
     parts = []
+    if alarm:
+        text = f"{alarm}!" if style.ascii else f"⚠ {alarm}"
+        parts.append(f"#[fg=colour203]{text}" if style.color else text)
     if asking:
         parts.append(_part(asking, "?", "ask", "colour221", style))
     for symbol, name, colour, group in _GROUPS:

@@ -1,0 +1,47 @@
+"""Tells that a program wrote to its terminal, without reading anything of what it wrote."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import sys
+import threading
+from collections.abc import Callable
+
+_MODIFY, _ONCE = 0x2, 0x80000000
+_EVENT = struct.Struct("iIII")
+
+
+class Witness:
+    """Calls `wrote` on a thread of its own, once for each call of `watch`, with what that returned.
+
+    The kernel tells it by inotify on the terminal's own file (Linux 6.18); nothing is woken while nothing is
+    written. What a program writes through /dev/tty is not seen.
+    """
+
+    def __init__(self, wrote: Callable[[int], None]) -> None:
+        self._wrote = wrote
+        self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform.startswith("linux") else None
+        self._inotify = self._libc.inotify_init1(os.O_CLOEXEC) if self._libc else -1
+        if self._inotify >= 0:
+            threading.Thread(target=self._read, name="witness", daemon=True).start()
+
+    def watch(self, tty: str) -> int:
+        """Tell of the next write to a terminal; return the number of this watch, -1 where none is had."""
+        if self._libc is None or self._inotify < 0 or not tty.startswith("/dev/"):
+            return -1
+        found = self._libc.inotify_add_watch(
+            self._inotify, os.fsencode(tty), ctypes.c_uint32(_MODIFY | _ONCE)
+        )
+        return int(found)
+
+    def _read(self) -> None:
+        while True:
+            data = os.read(self._inotify, 4096)
+            at = 0
+            while at < len(data):
+                watch, mask, _, length = _EVENT.unpack_from(data, at)
+                if mask & _MODIFY:
+                    self._wrote(watch)
+                at += _EVENT.size + length
