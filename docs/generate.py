@@ -59,6 +59,10 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "history_limit": ("0 to 1000000", "Lines of scroll-back of a worker's pane."),
     "min_rows": ("2 to 500", "Least height of a worker's pane. See the note below."),
     "min_columns": ("40 to 1000", "Below this width the orchestrator is a strip. See the note below."),
+    "keep_runs_days": (
+        "0 to 36500",
+        "Days after which a run that has ended is deleted, when another begins; 0 keeps all.",
+    ),
     "builtin_rules": ("true false", "`false` leaves the built-in rules out."),
 }
 RULE_KEYS: Mapping[str, str] = {
@@ -155,7 +159,7 @@ def usage(parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
             continue
         name = action.option_strings[-1] if action.option_strings else ""
         value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())
-        words = f"{name} {value}" if name else action.dest
+        words = f"{name} {value}" if name else str(action.metavar or action.dest).lower()
         text = (action.help or "") % {"default": action.default}
         found.append((words.strip() if action.required or name else f"[{words}]", text))
     return found

@@ -2,12 +2,11 @@
 # The pane process of every worker: worker.sh ACTION DIR ARG...
 # ACTION is there to be seen in #{pane_start_command}. An ARG of the form @NAME stands for the content
 # of DIR/arg.NAME, so that no task ever passes through a tmux command line. Records which process
-# started and how it ended in DIR, also while no engine runs.
+# started and how it ended in DIR, also while no engine runs. Both records are there already, blank: they are
+# written over, so that a mask does not open them and a disk that is full has room for them.
 dir=$2
 shift 2
-printf '%s\n' "$$" >"$dir/start"
-# The end is written over this: on a disk that is full by then nothing new has room.
-printf '   \n' >"$dir/exit"
+printf '%-10s\n' "$$" 1<>"$dir/start"
 newline='
 '
 count=$#

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from aiorch import __version__
@@ -69,6 +70,17 @@ _COMMANDS = (
     ("pause", "hold a worker where it is", "aiorch pause testing"),
     ("show", "show a directive as it was received", "aiorch show 3"),
     ("log", "print the event log", "aiorch log"),
+    (
+        "events",
+        "print all that happened, for programs",
+        "aiorch events --json --follow",
+    ),
+    ("export", "write a run as one file: a report, JSON or an archive", "aiorch export -o run.md"),
+    (
+        "prune",
+        "delete runs that have ended, by age and by size",
+        "aiorch prune --older-than 30d --max-size 500M --dry-run",
+    ),
     ("agents", "list the agents and worker types, and which are installed", "aiorch agents"),
     ("init", "teach the agents of this project how to delegate", "aiorch init --agent claude --dry-run"),
     ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
@@ -178,6 +190,71 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("number", type=int, help="of the directive, as the event log gives it")
 
 
+def _add_events(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--after", type=int, default=0, metavar="N", help="only what has a higher number (default: all)"
+    )
+    parser.add_argument("--follow", action="store_true", help="go on until the run is stopped")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
+
+
+def _add_run_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_name", nargs="?", metavar="RUN", help="its name (default: that of this session)")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    _add_run_name(parser)
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="where to; `-` is standard output (default: a file called RUN)"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("json", "markdown", "tar"),
+        help="json: one object; markdown: a report; tar: the whole directory (default: as FILE ends, "
+        "else markdown)",
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite a file that is there")
+
+
+def _seconds(text: str) -> float:
+    return _quantity(text, {"m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}, "30d, 12h or 2w")
+
+
+def _bytes(text: str) -> int:
+    return int(
+        _quantity(text.upper(), {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}, "500M or 2G")
+    )
+
+
+def _quantity(text: str, units: Mapping[str, int], examples: str) -> float:
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([A-Za-z])", text)
+    if match is None or match[2] not in units:
+        raise argparse.ArgumentTypeError(f"{text!r:.40} is no such amount: write {examples}")
+    return float(match[1]) * units[match[2]]
+
+
+def _add_prune(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--older-than",
+        type=_seconds,
+        metavar="AGE",
+        help="delete runs that were not touched for so long (default: keep_runs_days of config.toml)",
+    )
+    parser.add_argument(
+        "--max-size", type=_bytes, metavar="SIZE", help="delete the oldest ones until the rest is no larger"
+    )
+    parser.add_argument(
+        "--keep", type=int, default=0, metavar="N", help="keep the newest N whatever else is said"
+    )
+    parser.add_argument(
+        "--unfinished",
+        action="store_true",
+        help="also those with unfinished or lost workers, with questions, or with a damaged journal",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="tell what would be deleted, delete nothing")
+    _add_json(parser)
+
+
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("log", type=Path, metavar="RAW.log", help="the bytes as `pipe-pane` gave them")
     parser.add_argument(
@@ -229,6 +306,9 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "agents": _add_json,
     "doctor": _add_json,
     "log": _add_json,
+    "events": _add_events,
+    "export": _add_export,
+    "prune": _add_prune,
     "resume": _add_resume,
     "approve": _add_answer,
     "decline": _add_answer,

@@ -66,7 +66,9 @@ def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECO
     temporary = run.inbox / f".{name}"
     text = _as_json({**body, "pid": os.getpid()})
     try:
-        temporary.write_text(text)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(text)
         temporary.rename(run.inbox / name)
     except OSError as error:
         raise EngineError(f"the run cannot be reached, start another: {error}") from error

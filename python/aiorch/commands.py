@@ -133,6 +133,29 @@ def _log(options: argparse.Namespace) -> int:
     return 0
 
 
+def _events(options: argparse.Namespace) -> int:
+    from aiorch.ui.feed import feed
+
+    run, follow, as_json = RunPaths(_root(options)), options.follow, options.json
+    for line in feed(run, options.after, follow=follow, as_json=as_json, color=use_color()):
+        _say(line)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from aiorch.export import export
+
+    return export(RunPaths(_named_root(options)), options)
+
+
+def _prune(options: argparse.Namespace) -> int:
+    from aiorch.config import load_config
+    from aiorch.prune import command
+
+    days = load_config(paths.config_dir() / "config.toml").keep_runs_days
+    return command(options, paths.state_dir(), days)
+
+
 def _monitor(options: argparse.Namespace) -> int:
     follow(RunPaths(_root(options)))
     return 0
@@ -240,6 +263,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "tidy": _tidy,
     "show": _show,
     "log": _log,
+    "export": _export,
+    "prune": _prune,
+    "events": _events,
     "monitor": _monitor,
     "new": _new,
     "agents": _agents,
@@ -255,6 +281,17 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 def _reading(options: argparse.Namespace) -> AbstractContextManager[Journal]:
     """Open the journal of the run that the options mean, for reading."""
     return reading(RunPaths(_root(options)).journal)
+
+
+def _named_root(options: argparse.Namespace) -> Path:
+    """Return the run that is named, else that of the options. Raises UsageError when there is none."""
+    if options.run_name is None:
+        return _root(options)
+    runs = paths.state_dir() / "runs"
+    root = runs / str(options.run_name)
+    if root.parent != runs or root.name.startswith(".") or not root.is_dir():
+        raise UsageError(f"there is no run {printable(options.run_name)} in {runs}")
+    return root
 
 
 def _root(options: argparse.Namespace) -> Path:

@@ -60,6 +60,7 @@ class Config:
     history_limit: int = 2000
     min_rows: int = 5
     min_columns: int = 120
+    keep_runs_days: int = 30
     rules: tuple[Rule, ...] = ()
     types: Mapping[str, UserType] = field(default_factory=dict)
     trust: Mapping[Speaker, Mapping[Demand, Verdict]] = field(default_factory=dict)
@@ -112,6 +113,7 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
         history_limit=reader.whole("history_limit", base.history_limit, 0, 1_000_000),
         min_rows=reader.whole("min_rows", base.min_rows, 2, 500),
         min_columns=reader.whole("min_columns", base.min_columns, 40, 1000),
+        keep_runs_days=reader.whole("keep_runs_days", base.keep_runs_days, 0, 36500),
         rules=_merged(builtin if keep else (), _rules(reader)),
         types=_types(reader.sub("types")),
         trust=_trust(reader.sub("trust")),

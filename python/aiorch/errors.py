@@ -89,6 +89,10 @@ class InstructionFileError(AiorchError):
     """An agent's instruction file cannot be changed without a loss; nothing was written."""
 
 
+class ExportError(AiorchError):
+    """A run cannot be written to the file that was named."""
+
+
 class ReplayError(AiorchError):
     """A file that was given to `aiorch replay` cannot be read as what it should be."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,10 +89,9 @@ def _read(root: Path) -> CutOff | None:
     except OSError:
         # It never began.
         return None
-    path = RunPaths(root).journal
-    changed = max(_times(path), default=root.stat().st_mtime)
+    changed = last_written(root)
     try:
-        with reading(path) as journal:
+        with reading(RunPaths(root).journal) as journal:
             return _cut_off(root, journal, changed)
     except JournalError as error:
         return CutOff(root, "", "", "", changed, 0, 0, 0, str(error))
@@ -115,11 +114,17 @@ def _cut_off(root: Path, journal: Journal, changed: float) -> CutOff | None:
     )
 
 
-def _times(path: Path) -> Iterator[float]:
-    """Yield when the journal was written, of which the last part may be beside it."""
-    for name in (path, path.with_name(f"{path.name}-wal")):
-        if name.exists():
-            yield name.stat().st_mtime
+def last_written(root: Path) -> float:
+    """Return when a run's journal was written, that of its directory when it has none."""
+    path = RunPaths(root).journal
+    times = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        with suppress(OSError):
+            found = file.stat()
+            # Who reads a journal makes an empty log beside it.
+            if file == path or found.st_size:
+                times.append(found.st_mtime)
+    return max(times, default=0.0) or root.stat().st_mtime
 
 
 def has_engine(root: Path) -> bool:

@@ -26,6 +26,7 @@ from aiorch.journal import Journal
 from aiorch.journal.repair import repair
 from aiorch.launch.exits import ExitWatcher
 from aiorch.paths import RunPaths
+from aiorch.prune import prune_later
 from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import Session
 
@@ -147,7 +148,9 @@ def _died_of(code: int, text: str) -> str:
 
 def _lock(target: Target, state: Path) -> int:
     folder = state / "sessions"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # parents=True would make the folder above with the user's mask.
+    for path in (state, folder):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
     server = tmux(target.socket, "display-message", "-p", "#{pid}")
     key = hashlib.sha256(os.fsencode(target.socket)).hexdigest()[:12]
     path = folder / f"{key}-{server}-{target.session.lstrip('$')}.lock"
@@ -185,7 +188,8 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
     if target.root is not None:
         return _taken_over(target.root, target, control, exits)
     root = state / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
-    run = Run(_origin(control, target, root), root, control, exits)
+    origin = _origin(control, target, root)
+    run = Run(origin, root, control, exits)
     _lock_run(root)
     run.journal.set_meta("target", _facts(target))
     try:
@@ -196,6 +200,7 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
         # A run that never began has nothing to tell.
         shutil.rmtree(root, ignore_errors=True)
         raise
+    prune_later(state, origin.settings.config.keep_runs_days)
     return run
 
 

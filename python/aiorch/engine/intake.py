@@ -20,6 +20,7 @@ from aiorch.journal import DirectiveRow, DirectiveState, Journal, Tag
 from aiorch.plan.rules import make_plan
 from aiorch.plan.schema import Plan, Request, WorkerSpec, parse_request
 from aiorch.trust import Verdict, decide
+from aiorch.ui.report import counted
 from aiorch.workers.profile import AgentProfile, builtin_agents, known_types
 
 SHOWN_TASK = 200
@@ -270,8 +271,3 @@ def shown(text: str) -> str:
     flat = "".join(char if char.isprintable() else " " for char in text)
     flat = " ".join(flat.split())
     return flat if len(flat) <= SHOWN_TASK else flat[: SHOWN_TASK - 1] + "…"
-
-
-def counted(number: int, what: str = "worker") -> str:
-    """Return a number of things in words."""
-    return f"1 {what}" if number == 1 else f"{number} {what}s"

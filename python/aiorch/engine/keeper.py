@@ -7,11 +7,11 @@ import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aiorch.engine.intake import counted
 from aiorch.errors import JournalDamagedError, JournalMovedError, TmuxError
 from aiorch.journal import Tag
 from aiorch.journal.rebuild import UNSURE
 from aiorch.journal.repair import note_fault, put_back
+from aiorch.ui.report import counted
 
 if TYPE_CHECKING:
     from aiorch.engine.run import Run

@@ -25,6 +25,8 @@ def revive(target: Target) -> int:
 
     What keeps it from coming back is shown in the status bar. Returns the exit code.
     """
+    # The hook comes with the user's own.
+    os.umask(0o077)
     found = run_root(target)
     if found is None:
         return 0

@@ -292,6 +292,7 @@ class Run:
         with suppress(TmuxError):
             self._leave()
         self.journal.set_meta("stopped", time.time())
+        self.journal.publish()
         self.over = True
 
     def _leave(self) -> None:

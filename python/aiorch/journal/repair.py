@@ -163,9 +163,16 @@ def _traces(workers: Path) -> dict[int, Trace]:
             continue
         number, attempt = int(match[1]), int(match[2])
         if number not in traces or attempt > traces[number].attempt:
-            record = workers / name / "start"
-            traces[number] = Trace(attempt, record.is_file() and record.stat().st_size > 0)
+            traces[number] = Trace(attempt, _has_begun(workers / name / "start"))
     return traces
+
+
+def _has_begun(record: Path) -> bool:
+    """Say whether the record of a start is written: it is blank until then."""
+    try:
+        return record.is_file() and record.read_bytes()[:10].strip().isdigit()
+    except OSError:
+        return False
 
 
 def _part(path: Path, part: str) -> Path:

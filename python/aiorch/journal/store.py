@@ -91,6 +91,15 @@ class Journal(History):
             if durable:
                 self._db.execute("PRAGMA synchronous=NORMAL")
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read inside be as it was at one moment."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
+
     def set_meta(self, name: str, value: object) -> None:
         """Remember one JSON value under a name."""
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))

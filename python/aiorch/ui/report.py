@@ -64,11 +64,17 @@ def _cells(row: WorkerRow, memory: int | None) -> tuple[str, ...]:
     words = row.result or row.reason
     state = "paused" if row.paused else str(row.state)
     held = "-" if memory is None else machine.size(memory)
-    cells = (row.name, row.type, state, str(row.attempt), _duration(row), held, words)
+    cells = (row.name, row.type, state, str(row.attempt), duration(row), held, words)
     return tuple(printable(" ".join(cell.split())) for cell in cells)
 
 
-def _duration(row: WorkerRow) -> str:
+def counted(number: int, what: str = "worker") -> str:
+    """Return a number of things in words."""
+    return f"1 {what}" if number == 1 else f"{number} {what}s"
+
+
+def duration(row: WorkerRow) -> str:
+    """Return how long a worker has worked, in minutes and seconds; `-` before it began."""
     if row.started is None:
         return "-"
     seconds = int((row.ended or time.time()) - row.started)
