@@ -11,6 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,7 @@ MAX_REQUEST = 4 * 1024 * 1024
 MAX_DEPTH = 64
 BATCH = 20
 _KEYS = ("key-", "menu-")
+_UNFETCHED_SECONDS = 3600.0
 # What these do is in the journal alone; the others may be done twice.
 _JOURNALED = frozenset({"run", "approve", "decline", "retry", "kill", "pause", "resume"})
 Answers = list[Answer]
@@ -101,7 +103,18 @@ class Requests:
             inbox / name for _, name in sorted(found, key=lambda one: (not one[1].startswith(_KEYS), one))
         ]
 
+    def tidy(self) -> None:
+        """Delete answers that nobody has fetched for long: whoever asked is gone."""
+        before = time.time() - _UNFETCHED_SECONDS
+        with suppress(OSError), os.scandir(self._run.paths.answers) as entries:
+            for entry in entries:
+                if entry.stat(follow_symlinks=False).st_mtime < before:
+                    Path(entry.path).unlink(missing_ok=True)
+
     def _reply(self, path: Path, reply: Mapping[str, object]) -> None:
+        if path.name.startswith(_KEYS):
+            # Keys and menus wait for no answer.
+            return
         try:
             _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
         except OSError as error:

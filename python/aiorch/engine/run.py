@@ -161,6 +161,7 @@ class Run:
             return
         announce(self.session, self.socket, self.paths.root)
         self._keep_history()
+        self.requests.tidy()
         if tell_unsure(self):
             self._listen(self.primary.reopen(here=True), "again, after its journal was damaged")
         else:
