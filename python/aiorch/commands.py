@@ -18,8 +18,7 @@ from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
 from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
-from aiorch.ui.monitor import follow, format_event, use_color
-from aiorch.ui.report import printable, worker_record, worker_table
+from aiorch.ui.report import printable, use_color, worker_record, worker_table
 
 
 def run(options: argparse.Namespace) -> int:
@@ -123,6 +122,8 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _log(options: argparse.Namespace) -> int:
+    from aiorch.ui.monitor import format_event
+
     with _reading(options) as journal:
         events = journal.events()
     for event in events:
@@ -157,6 +158,8 @@ def _prune(options: argparse.Namespace) -> int:
 
 
 def _monitor(options: argparse.Namespace) -> int:
+    from aiorch.ui.monitor import follow
+
     follow(RunPaths(_root(options)))
     return 0
 

@@ -25,6 +25,14 @@ class Process:
     foreground: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The memory that a process holds, in bytes, and the processor time that it has had, in seconds."""
+
+    memory: int
+    seconds: float
+
+
 def tree(root: int) -> list[Process]:
     """Return the process `root` and its descendants, parents first; zombies count as gone."""
     if sys.platform.startswith("linux"):
@@ -170,6 +178,15 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
         return ""
+
+
+def usage(pid: int) -> Usage | None:
+    """Return what a process uses; None when it is gone or the system does not tell."""
+    stat = _stat(pid)
+    if len(stat) <= 21:
+        return None
+    seconds = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
+    return Usage(int(stat[21]) * os.sysconf("SC_PAGE_SIZE"), seconds)
 
 
 def is_same(pid: int, ticks: int) -> bool:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
-import sys
 import textwrap
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from aiorch.errors import JournalError
@@ -16,7 +13,7 @@ from aiorch.journal import Event, Tag
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
 from aiorch.ui.news import News
-from aiorch.ui.report import printable
+from aiorch.ui.report import printable, use_color
 
 MIN_WRAP = 24
 REWRITTEN = 200
@@ -52,11 +49,6 @@ def format_event(event: Event, *, color: bool, width: int = 0) -> str:
     if not color:
         return text
     return text.replace(f"{clock} {tag}", f"\033[2m{clock}\033[0m \033[{_COLOURS[event.tag]}m{tag}\033[0m", 1)
-
-
-def use_color(env: Mapping[str, str] = os.environ) -> bool:
-    """Return whether colours are wanted: on a terminal, unless NO_COLOR is set."""
-    return sys.stdout.isatty() and not env.get("NO_COLOR")
 
 
 def follow(paths: RunPaths, *, forever: bool = True) -> None:

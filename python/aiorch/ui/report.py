@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import time
@@ -58,6 +59,11 @@ def printable(text: str) -> str:
     Line ends are kept. Half of a surrogate pair, which no stream takes, becomes an escape too.
     """
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+
+
+def use_color(env: Mapping[str, str] = os.environ) -> bool:
+    """Return whether colours are wanted: on a terminal, unless NO_COLOR is set."""
+    return sys.stdout.isatty() and not env.get("NO_COLOR")
 
 
 def _cells(row: WorkerRow, memory: int | None) -> tuple[str, ...]:
