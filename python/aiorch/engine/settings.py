@@ -132,7 +132,7 @@ class UserSettings:
 def _settings(config: Config, profiles: dict[str, AgentProfile], options: Sequence[str]) -> Settings:
     """Return the settings with what the user set as tmux options; those win when they are numbers."""
     style, color, *numbers = options
-    most, rows, columns = (int(value) if value.isdigit() else 0 for value in numbers)
+    most, rows, columns = (int(value) if value.isdecimal() else 0 for value in numbers)
     merged = replace(
         config,
         max_workers=most or config.max_workers,
