@@ -21,7 +21,7 @@ OVERVIEW = """aiorch: a lead AI agent delegates, workers appear in panes beside 
   aiorch stop                stop the run, the window is put back
   aiorch demo                see it work, with no key and no model
   aiorch init                teach your agents how to delegate
-  aiorch doctor              what is there, what is missing, what may do what
+  aiorch doctor              what is there, what is wrong, how to mend it
   aiorch uninstall           take everything out again
 
   aiorch COMMAND --help      more about one command, with an example
@@ -83,7 +83,7 @@ _COMMANDS = (
     ),
     ("agents", "list the agents and worker types, and which are installed", "aiorch agents"),
     ("init", "teach the agents of this project how to delegate", "aiorch init --agent claude --dry-run"),
-    ("doctor", "tell what is there, what is missing, and what may do what", "aiorch doctor"),
+    ("doctor", "tell what is there, what is wrong and how to mend it, and what may do what", "aiorch doctor"),
     ("tidy", "close the panes of finished workers", "aiorch tidy"),
     (
         "resume",
@@ -179,6 +179,20 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--remove", action="store_true", help="take the section out again")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
     _add_json(parser)
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    _add_json(parser)
+    parser.add_argument(
+        "--bundle",
+        nargs="?",
+        const="",
+        metavar="FILE.tar.gz",
+        help="write a bundle for a bug report (default: a new file here), without tasks and secrets",
+    )
+    parser.add_argument(
+        "--with-tasks", action="store_true", help="put tasks, results and messages into it, too"
+    )
 
 
 def _add_place(parser: argparse.ArgumentParser) -> None:
@@ -304,7 +318,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "status": _add_json,
     "ps": _add_json,
     "agents": _add_json,
-    "doctor": _add_json,
+    "doctor": _add_doctor,
     "log": _add_json,
     "events": _add_events,
     "export": _add_export,

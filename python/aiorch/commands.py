@@ -204,14 +204,9 @@ def _init(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from aiorch import doctor
+    from aiorch.doctor.command import doctor
 
-    try:
-        with _reading(options) as journal:
-            source = journal.meta("source")
-    except AiorchError:
-        source = None
-    return doctor.report(source if isinstance(source, str) else "", as_json=options.json)
+    return doctor(options)
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -97,3 +97,7 @@ class ReplayError(AiorchError):
     """A file that was given to `aiorch replay` cannot be read as what it should be."""
 
     exit_code = 2
+
+
+class BundleError(AiorchError):
+    """The bundle for a bug report cannot be written where it was asked for."""
