@@ -136,10 +136,14 @@ def test_an_agent_that_draws_is_read_from_its_screen(agent_lab: Lab) -> None:
     lab = agent_lab
     actor = Actor(lab)
     lab.start(CONFIG)
-    actor.draw(f"First:\n\n{directive('echo one')}")
+    # So much that it cannot be taken for anything else.
+    first = "\n".join(
+        ["First:", *(f"step {number} of the plan" for number in range(9)), "", directive("echo one")]
+    )
+    actor.draw(first)
     until(lambda: tasks(lab) == ["echo one"], "the first")
     os.kill(writer(lab), signal.SIGSTOP)
-    actor.draw(f"First:\n\n{directive('echo one')}\n\nThen:\n\n{directive('echo two')}")
+    actor.draw(f"{first}\n\nThen:\n\n{directive('echo two')}")
     until(lambda: tasks(lab) == ["echo one", "echo two"], "the second, and the first not again")
     assert len(gaps(lab)) == 1
 
