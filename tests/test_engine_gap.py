@@ -6,7 +6,9 @@ import os
 import signal
 import time
 
-from aiorch.engine.pipe import STALL_SECONDS
+import pytest
+
+from aiorch.engine.pipe import KEPT_SEGMENTS, SEGMENT_BYTES, STALL_SECONDS
 from aiorch.engine.primary import RECOGNISE_SECONDS
 from conftest import LabMaker
 from support.actor import CONFIG, Actor, directive, tasks
@@ -175,3 +177,15 @@ def test_a_pane_that_is_respawned_is_still_watched(make_lab: LabMaker) -> None:
     lab.say({"task": "echo two >>ran"})
     # Little is left on the new screen of what was read: when it was printed is not sure.
     lab.wait_told("ASKING", "#2: start 1 worker?")
+
+
+@pytest.mark.slow
+def test_the_log_of_a_pane_that_prints_without_end_stays_small(lab: Lab) -> None:
+    lab.start(RUNS)
+    lab.type("head -c 60000000 /dev/zero | tr '\\0' x | fold -w 99; echo all-printed")
+    logs = lab.run / "log"
+    until(lambda: lab.tmux("capture-pane", "-p", "-t", "%0").rstrip().endswith("$"), "it is printed", 60)
+    lab.say({"task": "echo behind >>ran"})
+    until(lambda: tasks(lab) == ["echo behind >>ran"], "all of it is read", 60)
+    held = sum(path.stat().st_size for path in logs.iterdir())
+    assert held <= (KEPT_SEGMENTS + 2) * SEGMENT_BYTES
