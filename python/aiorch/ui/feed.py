@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from aiorch.errors import JournalError
@@ -24,7 +24,7 @@ def feed(paths: RunPaths, after: int, *, follow: bool, as_json: bool, color: boo
     """
     if not follow:
         with reading(paths.journal) as journal:
-            yield from _lines(journal, after, as_json=as_json, color=color)
+            yield from _lines(journal, journal.history(after), as_json=as_json, color=color)
         return
     with News(paths.news) as news:
         while True:
@@ -32,9 +32,10 @@ def feed(paths: RunPaths, after: int, *, follow: bool, as_json: bool, color: boo
             try:
                 # Opened each time: a damaged journal is replaced by another file.
                 with reading(paths.journal) as journal:
-                    is_over, newest = bool(journal.meta("stopped")), journal.newest
-                    lines = list(_lines(journal, min(after, newest), as_json=as_json, color=color))
-                after = newest
+                    is_over = bool(journal.meta("stopped"))
+                    found = list(journal.history(min(after, journal.newest)))
+                    lines = list(_lines(journal, found, as_json=as_json, color=color))
+                after = found[-1].number if found else after
                 yield from lines
             except JournalError:
                 # Its engine saves it.
@@ -76,7 +77,7 @@ def line(one: Happening, workers: Mapping[int, WorkerRow], *, color: bool = Fals
     return f"{clock} {printable(' '.join(text.split()))}"
 
 
-def _lines(journal: Journal, after: int, *, as_json: bool, color: bool) -> Iterator[str]:
+def _lines(journal: Journal, found: Iterable[Happening], *, as_json: bool, color: bool) -> Iterator[str]:
     workers = {row.number: row for row in journal.workers()}
-    for one in journal.history(after):
+    for one in found:
         yield json.dumps(record(one, workers)) if as_json else line(one, workers, color=color)
