@@ -33,7 +33,9 @@ def feed(paths: RunPaths, after: int, *, follow: bool, as_json: bool, color: boo
                 # Opened each time: a damaged journal is replaced by another file.
                 with reading(paths.journal) as journal:
                     is_over = bool(journal.meta("stopped"))
-                    found = list(journal.history(min(after, journal.newest)))
+                    # One that was saved may be shorter than what it replaces.
+                    after = min(after, journal.newest)
+                    found = list(journal.history(after))
                     lines = list(_lines(journal, found, as_json=as_json, color=color))
                 after = found[-1].number if found else after
                 yield from lines
