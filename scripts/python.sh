@@ -107,10 +107,14 @@ make_venv() {
   trap 'rm -rf "$new" "$new.log"' EXIT
   trap 'exit 130' INT TERM HUP
   fill_venv "$1" "$new" >"$new.log" 2>&1 </dev/null || explain_failure "$new.log"
-  # A directory that is there but does not run, because its interpreter went away, must not be in the way.
-  [ -x "$2/bin/python" ] || rm -rf "$2"
-  mv "$new" "$2" 2>/dev/null
-  # When the place was taken meanwhile, mv has put it inside.
-  rm -rf "${2:?}/${new##*/}" "$new" "$new.log"
+  (
+    # One at a time: what another has just put there must not be taken for what is in the way.
+    if command -v flock >/dev/null; then flock 9; fi
+    # A directory that is there but does not run, because its interpreter went away, must not be in the way.
+    [ -x "$2/bin/python" ] || rm -rf "$2"
+    mv "$new" "$2" 2>/dev/null
+    # When the place was taken meanwhile, mv has put it inside.
+    rm -rf "${2:?}/${new##*/}" "$new" "$new.log"
+  ) 9<"${2%/*}"
   [ -x "$2/bin/python" ] || die "cannot write to $2"
 }

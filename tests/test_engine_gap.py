@@ -79,6 +79,8 @@ def test_what_scrolled_off_while_the_writer_was_dead_is_found(lab: Lab) -> None:
     os.kill(writer(lab), signal.SIGKILL)
     for number in range(3):
         lab.say({"task": f"echo {number} >>ran"})
+        # What is typed ahead would be echoed in the midst of it.
+        wait_shown(lab, f'\n[ORCHESTRATE] {{"task": "echo {number}')
         lab.type(f"seq 1 400; echo end-{number}")
         wait_shown(lab, f"\nend-{number}")
     os.kill(engine, signal.SIGCONT)
