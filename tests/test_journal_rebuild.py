@@ -75,6 +75,14 @@ def test_workers_whose_rows_are_lost_come_back_by_their_plan(found: Salvage) -> 
     assert meta(found, UNSURE) is True
 
 
+def test_what_a_lost_worker_left_is_told(found: Salvage) -> None:
+    lose(found, "workers", 1)
+    rebuild(found, {**RAN, 1: Trace(1, True, 0, "all is well")}, "", 9.0)
+    row = found.rows["workers"][1]
+    assert (row["state"], row["status"], row["result"]) == (S.DONE, 0, "all is well")
+    assert isinstance(row["started"], float) and isinstance(row["ended"], float)
+
+
 def test_without_transitions_what_ran_is_told_by_its_trace(found: Salvage) -> None:
     lose(found, "workers", 2, 3, 4)
     lose(found, "transitions")

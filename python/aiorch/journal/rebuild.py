@@ -24,6 +24,8 @@ _ORIGIN = re.compile(r"directive #([0-9]{1,9})")
 _ASKED = "the journal was damaged, and it may have been answered already: ask for it again"
 _ACTIVE = {str(state) for state in ACTIVE}
 _UNFINISHED = {*_ACTIVE, str(WorkerState.QUEUED)}
+_WORKING = str(WorkerState.WORKING)
+_BY_RECORD = " by its record"
 _ENDED = {str(state) for state in ENDED}
 # What an attempt has before anything is known of it.
 _NEW = {"pid": 0, "ticks": 0, "pane": "", "reason": "", "status": None, "result": "", "resumes": 0}
@@ -31,10 +33,15 @@ _NEW = {"pid": 0, "ticks": 0, "pane": "", "reason": "", "status": None, "result"
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """The last attempt of a worker that is known outside of the journal; `started` when it ran."""
+    """The last attempt of a worker that is known outside of the journal; `started` when it ran.
+
+    `status` and `result` are what it left when it ended.
+    """
 
     attempt: int
     started: bool
+    status: int | None = None
+    result: str = ""
 
 
 def rebuild(found: Salvage, traces: Mapping[int, Trace], text: str, now: float) -> None:
@@ -65,12 +72,25 @@ class _Rebuilder:
         for number in sorted((traces.keys() | origins.keys()) - self._workers.keys()):
             spec: Row = {"name": f"w{number}", "type": UNKNOWN_TYPE, "task": ""}
             self._add(number, origins.get(number, 0), spec)
+        self._tell_ends(traces)
         for number, row in sorted(self._workers.items()):
             self._settle(number, row, traces.get(number))
         for number, directive in self._directives.items():
             self._settle_directive(number, directive)
         self._append("events", {"tag": str(Tag.ERROR), "text": text})
         self._note()
+
+    def _tell_ends(self, traces: Mapping[int, Trace]) -> None:
+        """Fill in what is known of the ends of workers whose rows are lost."""
+        for number in self._workers.keys() - self._sure:
+            row, step, trace = self._workers[number], self._last_step(number), traces.get(number)
+            if row["ended"] is not None or step is None or row["state"] not in _ENDED:
+                continue
+            row["ended"] = step["time"]
+            if row["state"] != WorkerState.DONE:
+                row["reason"] = row["reason"] or str(step["evidence"]).removesuffix(_BY_RECORD)
+            if trace is not None and trace.attempt == row["attempt"]:
+                row |= {"status": trace.status, "result": trace.result}
 
     def _origins(self) -> dict[int, int]:
         """Return by worker which directive it is of, as far as transitions tell."""
@@ -140,8 +160,16 @@ class _Rebuilder:
             "task": str(spec["task"]), "after": json.dumps(_texts(spec.get("after"))),
             "idempotent": int(bool(spec.get("idempotent"))), "state": step["state"],
             "reason": _LOST.format(name=name) if step["state"] == WorkerState.LOST else "",
-            "attempt": step["attempt"], "created": self._now,
+            "attempt": step["attempt"], "created": self._now, "started": self._began(number),
         }  # fmt: skip
+
+    def _began(self, worker: int) -> object:
+        """Return when the last attempt began to work, None when that is not known."""
+        steps = self._rows["transitions"].items()
+        times = {
+            n: step["time"] for n, step in steps if (step["worker"], step["state"]) == (worker, _WORKING)
+        }
+        return times[max(times)] if times else None
 
     def _last_step(self, worker: int) -> Row | None:
         steps = self._rows["transitions"]

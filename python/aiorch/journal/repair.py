@@ -6,9 +6,11 @@ import logging
 import os
 import re
 import sqlite3
+import stat
 import time
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from aiorch.errors import JournalDamagedError, JournalError
@@ -27,6 +29,7 @@ _PARTS = ("", "-wal", "-shm")
 _STAGED = "journal.saved-"
 _ASIDE = "journal.damaged-"
 _UNFINISHED = ".part"
+_MAX_RESULT = 64 * 1024
 
 
 def repair(paths: RunPaths) -> None:
@@ -79,7 +82,8 @@ def _stage(paths: RunPaths, fault: Fault, traces: Mapping[int, Trace]) -> None:
     found.is_whole = found.is_whole and not found.is_behind
     staged = _staged_path(paths)
     kept = _aside(staged) if os.path.lexists(paths.journal) else ""
-    rebuild(found, traces, _told(found, fault, kept), time.time())
+    known = {number: _with_end(paths.workers, number, trace) for number, trace in traces.items()}
+    rebuild(found, known, _told(found, fault, kept), time.time())
     unfinished = staged.with_name(f"{staged.name}{_UNFINISHED}")
     _write(unfinished, b"")
     with closing(sqlite3.connect(uri(unfinished, "rw"), uri=True, isolation_level=None)) as database:
@@ -167,12 +171,27 @@ def _traces(workers: Path) -> dict[int, Trace]:
     return traces
 
 
+def _with_end(workers: Path, number: int, trace: Trace) -> Trace:
+    """Return a trace with what the attempt left when it ended."""
+    folder = workers / f"w{number}-{trace.attempt}"
+    status = _head(folder / "exit", 3).strip()
+    result = _head(folder / "result", _MAX_RESULT).decode("utf-8", "replace").replace("\0", "").strip()
+    return replace(trace, status=int(status) if status.isdigit() else None, result=result)
+
+
+def _head(path: Path, size: int) -> bytes:
+    """Return the beginning of a file that a worker may have put there: it may be a link or a pipe."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(size) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    except OSError:
+        return b""
+
+
 def _has_begun(record: Path) -> bool:
     """Say whether the record of a start is written: it is blank until then."""
-    try:
-        return record.is_file() and record.read_bytes()[:10].strip().isdigit()
-    except OSError:
-        return False
+    return _head(record, 10).strip().isdigit()
 
 
 def _part(path: Path, part: str) -> Path:

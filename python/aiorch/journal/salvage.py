@@ -189,11 +189,17 @@ def _drop_former(rows: Rows) -> None:
 
 def missing(rows: Rows) -> int:
     """Return how many rows are missing among those that are numbered without a gap."""
-    history: set[int] = set()
-    for table in SERIES:
-        history |= set(rows[table])
-    numbered = (history, set(rows["directives"]), set(rows["workers"]))
-    return sum(max(numbers, default=0) - len(numbers) for numbers in numbered)
+    history = {number for table in SERIES for number in rows[table]}
+    steps, decisions = rows["transitions"].values(), rows["decisions"].values()
+    workers = {*rows["workers"], *(_number(step["worker"]) for step in steps)}
+    directives = {*rows["directives"], *(_number(one["directive"]) for one in decisions)}
+    directives |= {_number(row["directive"]) for row in rows["workers"].values()}
+    present = len(history) + len(rows["workers"]) + len(rows["directives"])
+    return sum(max(known, default=0) for known in (history, workers, directives)) - present
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _gaps(rows: Rows) -> int:

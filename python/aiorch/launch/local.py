@@ -14,9 +14,9 @@ from pathlib import Path
 from aiorch import paths, process
 
 RESULT_LIMIT = 64 * 1024
-# What the wrapper and the worker write over with the user's mask: made before, it is for the owner alone, and
-# the records have their room on the disk.
-_BLANK = {"start": f"{'':10}\n", "exit": f"{'':3}\n", "result": ""}
+# What the wrapper writes over with the user's mask: made before, it is for the owner alone, and has its room
+# on the disk.
+_BLANK = {"start": f"{'':10}\n", "exit": f"{'':3}\n"}
 _MAX_PID = 2**31 - 1
 _STOP_ROUNDS = 20
 _SIMPLE = re.compile(r"[A-Za-z0-9_./:=,+-][A-Za-z0-9_./:=,@+-]{0,255}")
@@ -94,8 +94,12 @@ class LocalLauncher:
             (self.directory(action) / "labelled").touch()
 
     def result(self, action: str) -> str:
-        """Return what the worker wrote as its result, at most RESULT_LIMIT bytes, or an empty text."""
-        return _read(self.directory(action) / "result", RESULT_LIMIT).decode("utf-8", "replace").strip()
+        """Return what the worker wrote as its result, at most RESULT_LIMIT bytes, or an empty text.
+
+        It was made with the user's mask, and is for the owner alone from now on.
+        """
+        data = _read(self.directory(action) / "result", RESULT_LIMIT, claim=True)
+        return data.decode("utf-8", "replace").strip()
 
     def cancel(self, action: str, pid: int, ticks: int, *, force: bool = False) -> None:
         """End all processes of an attempt by TERM, or KILL; one that is gone is no error.
@@ -176,15 +180,23 @@ def _write(path: str, text: str) -> None:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def _read(path: Path, limit: int) -> bytes:
+def _read(path: Path, limit: int, *, claim: bool = False) -> bytes:
     """Return the first bytes of a file; nothing when it is missing or no regular file.
 
-    A worker can write anything into its directory, also a pipe that would never end.
+    A worker can write anything into its directory, also a pipe that would never end. With `claim` the file
+    is for the owner alone from then on, unless it has another name elsewhere.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
-            return file.read(limit) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+            facts = os.fstat(descriptor)
+            if not stat.S_ISREG(facts.st_mode):
+                return b""
+            if claim and facts.st_nlink == 1:
+                # Somebody else's stays as it is.
+                with suppress(PermissionError):
+                    os.fchmod(descriptor, 0o600)
+            return file.read(limit)
     except OSError:
         return b""
 
