@@ -37,6 +37,8 @@ WORKERS = 3
 DIRECTIVE = '[ORCHESTRATE] {"task": "Build a REST API with authentication"}'
 CONFIG = """default_type = "mark"
 max_workers = 64
+max_per_minute = 0
+max_per_run = 100000
 [trust.plain]
 roles = "run"
 [types.mark]

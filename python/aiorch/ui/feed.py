@@ -37,7 +37,8 @@ def feed(paths: RunPaths, after: int, *, follow: bool, as_json: bool, color: boo
                     after = min(after, journal.newest)
                     found = list(journal.history(after))
                     lines = list(_lines(journal, found, as_json=as_json, color=color))
-                after = found[-1].number if found else after
+                # In the order of time, which a clock that is set back is not.
+                after = max((one.number for one in found), default=after)
                 yield from lines
             except JournalError:
                 # Its engine saves it.
