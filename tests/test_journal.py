@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from aiorch.capture.directive import Rejected, Source
 from aiorch.errors import JournalError
-from aiorch.journal import Journal, WorkerState
-from aiorch.journal.schema import VERSION
+from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
+from aiorch.journal.schema import STEPS, VERSION
 from aiorch.plan.schema import WorkerSpec
 from support.lives import check_lives
 
@@ -116,4 +117,93 @@ def test_the_steps_of_a_life_are_kept_with_what_showed_them(tmp_path: Path) -> N
     ]
     assert [step.number for step in journal.transitions(after=2)] == [3, 4]
     check_lives(journal)
+    journal.close()
+
+
+def test_what_is_durable_waits_for_the_disk_and_nothing_else_does(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+
+    def level() -> int:
+        return int(journal._db.execute("PRAGMA synchronous").fetchone()[0])
+
+    normal, full = 1, 2
+    assert level() == normal
+    with journal.transaction(durable=True):
+        journal.set_meta("a", 1)
+        assert level() == full
+    with pytest.raises(RuntimeError), journal.transaction(durable=True):
+        raise RuntimeError
+    with journal.transaction():
+        assert level() == normal
+    assert level() == normal
+    journal.close()
+
+
+def test_all_that_happens_is_numbered_together(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.add_event(Tag.DONE, "one")
+    worker = journal.add_worker(1, WorkerSpec("a", "simple", "do it"))
+    number = journal.add_rejected(Rejected("broken", Source.SCREEN, "here", "{", "key"), 1)
+    journal.move_worker(worker, WorkerState.STARTING, "a place is free")
+    assert [type(one).__name__ for one in journal.history()] == [
+        "Event",
+        "Transition",
+        "Decision",
+        "Transition",
+    ]
+    assert [one.number for one in journal.history()] == [1, 2, 3, 4] and journal.newest == 4
+    assert [one.number for one in journal.history(after=2)] == [3, 4]
+    # A directive that is not there has no fate.
+    journal.set_directive(number + 1 if number else 0, DirectiveState.DONE)
+    assert journal.newest == 4
+    journal.close()
+
+
+def test_steps_of_an_older_journal_get_numbers_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    for text in ("one", "two", "three"):
+        journal.add_event(Tag.DONE, text)
+    journal.close()
+    database = sqlite3.connect(path)
+    with database:
+        database.execute("DROP TABLE decisions")
+        for number in (1, 2):
+            database.execute("INSERT INTO transitions VALUES (?, 1.5, 1, 1, 'queued', 'x')", (number,))
+        version = next(n for n, step in enumerate(STEPS) if "CREATE TABLE decisions" in step)
+        database.execute(f"PRAGMA user_version = {version}")
+    database.close()
+    journal = Journal(path)
+    assert [step.number for step in journal.transitions()] == [4, 5]
+    journal.add_event(Tag.DONE, "four")
+    assert journal.newest == 6
+    journal.close()
+
+
+@pytest.mark.parametrize("part", ["", "-wal", "-shm"])
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_journal_knows_whether_others_find_it_at_its_place(
+    tmp_path: Path, part: str, is_read: bool
+) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.add_event(Tag.DONE, "one")
+    # As a file system does that numbers its files anew.
+    journal.place._identities = [(0, 0)] * 3
+    assert not journal.place.is_kept and journal.is_in_place() and journal.place.is_kept
+    path.with_name(f"{path.name}{part}").unlink()
+    if is_read and part:
+        # Who reads makes other files there.
+        Journal(path, read_only=True).workers()
+    assert not journal.is_in_place()
+    journal.close()
+
+
+def test_a_copy_in_the_place_of_a_journal_is_not_taken_for_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    journal.add_event(Tag.DONE, "one")
+    journal.copy_to(tmp_path / "copy")
+    (tmp_path / "copy").rename(path)
+    assert not journal.is_in_place()
     journal.close()

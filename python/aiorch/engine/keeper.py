@@ -27,7 +27,7 @@ def keep_in_place(run: Run) -> None:
     Raises JournalMovedError when it was not: it is back then, and another engine goes on with it.
     """
     # Whoever deletes the run's directory wants it gone; the workers are still looked after.
-    if run.journal.is_in_place or not run.paths.root.is_dir():
+    if run.journal.is_in_place() or not run.paths.root.is_dir():
         return
     try:
         put_back(run.journal, run.paths)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 from aiorch.errors import JournalDamagedError, JournalError
 from aiorch.journal.pages import MAGIC
+from aiorch.journal.place import part_of, uri
 from aiorch.journal.rebuild import Trace
 from aiorch.journal.rows import DirectiveState, Tag, WorkerState
 from aiorch.journal.schema import VERSION
-from aiorch.journal.store import Journal, uri
+from aiorch.journal.store import Journal
 from aiorch.journal.wal import is_cut_short
 
 _TABLES = {"meta", "directives", "workers", "events"}
@@ -152,8 +153,8 @@ def _makes_sense(database: sqlite3.Connection, tables: set[str]) -> bool:
 def _is_log_cut_short(path: Path) -> bool:
     """Say whether the write-ahead log holds more than SQLite reads of it: it stops where one is broken."""
     try:
-        log = path.with_name(f"{path.name}-wal").read_bytes()
-        with path.with_name(f"{path.name}-shm").open("rb") as file:
+        log = part_of(path, "-wal").read_bytes()
+        with part_of(path, "-shm").open("rb") as file:
             index = file.read(_VALID_FRAMES.stop)
     except OSError:
         return False

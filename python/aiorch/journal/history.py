@@ -57,8 +57,10 @@ class History:
         self._unpublished = True
 
     def _add_decision(self, number: int, state: DirectiveState, reason: str) -> None:
-        values = (time.time(), number, state, reason)
-        self._db.execute(f"INSERT INTO decisions VALUES (({_NEXT}), ?, ?, ?, ?)", values)
+        self._db.execute(
+            f"INSERT INTO decisions SELECT ({_NEXT}), ?, number, ?, ? FROM directives WHERE number = ?",
+            (time.time(), state, reason, number),
+        )
         self._unpublished = True
 
     def events(self, after: int = 0) -> list[Event]:

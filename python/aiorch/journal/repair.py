@@ -15,17 +15,17 @@ from pathlib import Path
 
 from aiorch.errors import JournalDamagedError, JournalError
 from aiorch.journal.fault import Fault, find_fault, mark_of
+from aiorch.journal.place import PARTS, part_of, uri
 from aiorch.journal.rebuild import Trace, rebuild
 from aiorch.journal.rows import Tag
 from aiorch.journal.salvage import Rows, Salvage, salvage
 from aiorch.journal.schema import upgrade
-from aiorch.journal.store import Journal, uri
+from aiorch.journal.store import Journal
 from aiorch.paths import RunPaths
 
 log = logging.getLogger(__name__)
 
 _ACTION = re.compile(r"w([0-9]{1,9})-([0-9]{1,9})")
-_PARTS = ("", "-wal", "-shm")
 _STAGED = "journal.saved-"
 _ASIDE = "journal.damaged-"
 _UNFINISHED = ".part"
@@ -62,7 +62,7 @@ def put_back(journal: Journal, paths: RunPaths) -> None:
     staged = _staged_path(paths)
     journal.copy_to(staged.with_name(f"{staged.name}{_UNFINISHED}"))
     _commit(staged)
-    for file in journal.files_in_place:
+    for file in journal.place.files:
         file.unlink()
     _put_in_place(paths)
 
@@ -77,7 +77,7 @@ def note_fault(paths: RunPaths, error: JournalDamagedError) -> None:
 
 def _stage(paths: RunPaths, fault: Fault, traces: Mapping[int, Trace]) -> None:
     """Write what can be saved into a file of its own, whole when it has its name."""
-    found = salvage(_content(paths.journal), _content(_part(paths.journal, "-wal")))
+    found = salvage(_content(paths.journal), _content(part_of(paths.journal, "-wal")))
     found.is_behind = found.is_behind or fault.is_behind
     found.is_whole = found.is_whole and not found.is_behind
     staged = _staged_path(paths)
@@ -141,8 +141,8 @@ def _put_in_place(paths: RunPaths) -> None:
     for staged in sorted(paths.root.glob(f"{_STAGED}*")):
         if _UNFINISHED in staged.name:
             continue
-        for part in _PARTS:
-            old = _part(paths.journal, part)
+        for part in PARTS:
+            old = part_of(paths.journal, part)
             if part == "-shm":
                 # An index of the log, made anew from it.
                 old.unlink(missing_ok=True)
@@ -192,10 +192,6 @@ def _head(path: Path, size: int) -> bytes:
 def _has_begun(record: Path) -> bool:
     """Say whether the record of a start is written: it is blank until then."""
     return _head(record, 10).strip().isdigit()
-
-
-def _part(path: Path, part: str) -> Path:
-    return path.with_name(f"{path.name}{part}")
 
 
 def _content(path: Path) -> bytes:

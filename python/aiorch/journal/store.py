@@ -12,7 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
+from aiorch.errors import JournalDamagedError
 from aiorch.journal.history import History, decoded
+from aiorch.journal.place import Place, uri
 from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.journal.schema import upgrade
 from aiorch.plan.schema import WorkerSpec
@@ -35,19 +37,30 @@ class Journal(History):
             # NORMAL loses nothing when the process dies. What a power cut must not cost is `durable`.
             self._db.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;")
             upgrade(self._db)
-        self._files = [path.with_name(f"{path.name}{part}") for part in ("", "-wal", "-shm")]
-        self._identities = [_identity(file) for file in self._files]
+        self.place = Place(path)
 
-    @property
     def is_in_place(self) -> bool:
-        """Return whether the files at the journal's place are those that are open."""
-        return [_identity(file) for file in self._files] == self._identities
+        """Return whether others find this very journal at its place."""
+        return self.place.is_kept or self._is_found_again()
 
-    @property
-    def files_in_place(self) -> list[Path]:
-        """Return those files at the journal's place that are open."""
-        pairs = zip(self._files, self._identities, strict=True)
-        return [file for file, identity in pairs if identity is not None and _identity(file) == identity]
+    def _is_found_again(self) -> bool:
+        """Say so of files that look like others: some file systems give them another number now and then."""
+        try:
+            with closing(Journal(self.place.path, read_only=True)) as other:
+                # What others see once the log is empty stands in the database, what they see next in the log.
+                if not (self._is_seen(other, settled=True) and self._is_seen(other, settled=False)):
+                    return False
+        except (sqlite3.Error, JournalDamagedError):
+            return False
+        self.place.note()
+        return True
+
+    def _is_seen(self, other: Journal, *, settled: bool) -> bool:
+        token = time.time_ns()
+        self.set_meta("place", token)
+        if settled and self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+            return False
+        return other.meta("place") == token
 
     def copy_to(self, path: Path) -> None:
         """Write a whole copy of the journal as it is now, into a file that is not there yet."""
@@ -61,7 +74,7 @@ class Journal(History):
 
         SQLite would remove the log beside it by its name, which is another journal's by then.
         """
-        if self._is_read_only or self.is_in_place:
+        if self._is_read_only or self.place.is_kept:
             self._db.close()
         else:
             _LEFT_OPEN.append(self._db)
@@ -353,20 +366,6 @@ class Journal(History):
         """Return all recorded sizes as (segment, offset, cols, rows), oldest first."""
         rows = self._db.execute("SELECT * FROM sizes ORDER BY segment, offset, rowid")
         return [(row["segment"], row["offset"], row["cols"], row["rows"]) for row in rows]
-
-
-def uri(path: Path, mode: str) -> str:
-    """Return a file for SQLite to open, in one of its modes."""
-    name = str(path).replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-    return f"file:{name}?mode={mode}"
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)  # noqa: PTH116 - at every step of the engine, twice as fast
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _json(row: sqlite3.Row) -> object:
