@@ -9,10 +9,13 @@ PARTS = ("", "-wal", "-shm")
 
 
 class Place:
-    """The files of an open journal: the database, its write-ahead log and the index of that."""
+    """The files of an open journal: the database and its write-ahead log.
+
+    Not the index of the log: who misses it makes a new one.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._files = [part_of(path, part) for part in PARTS]
+        self._files = [part_of(path, part) for part in PARTS[:2]]
         self.note()
 
     @property
