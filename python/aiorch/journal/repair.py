@@ -143,10 +143,12 @@ def _put_in_place(paths: RunPaths) -> None:
             continue
         for part in PARTS:
             old = part_of(paths.journal, part)
-            if part == "-shm":
-                # An index of the log, made anew from it.
-                old.unlink(missing_ok=True)
-            elif os.path.lexists(old):
+            if not os.path.lexists(old):
+                continue
+            # The log's index is made anew from it, and an empty log is made by whoever reads.
+            if part == "-shm" or (part == "-wal" and not old.stat().st_size):
+                old.unlink()
+            else:
                 aside = old.rename(paths.root / f"{_aside(staged)}{part}")
                 if not aside.is_symlink():
                     aside.chmod(0o700 if aside.is_dir() else 0o600)
