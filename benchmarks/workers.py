@@ -133,10 +133,8 @@ def idle(seconds: float = 60.0) -> None:
     for count in (10, 50):
         with lab() as run:
             names = [f"w{n}" for n in range(count)]
-            run.delegate(*[(name, "exec sleep 9999") for name in names])
-            until(
-                lambda names=names: all(run.workers()[name].state == "working" for name in names), "work", 60
-            )  # type: ignore[misc]
+            _delegate(run, dict.fromkeys(names, "exec sleep 9999"))
+            run.wait_state(**dict.fromkeys(names, "working"))
             (engine,) = run.engine_pids()
             server = int(run.tmux("display-message", "-p", "#{pid}"))
             # Nobody asks tmux anything, and its own clock stands.
