@@ -32,14 +32,15 @@ ENDS: dict[str, tuple[str, int]] = {
     **{f"exit {status}": (f"exit {status}", status) for status in (0, 1, 2, 3, 42, 126, 127, 200, 255)},
     **{f"{name} to itself": (f"kill -{name} $$", 128 + int(getattr(signal, f"SIG{name}")))
        for name in ("TERM", "KILL", "SEGV", "ABRT", "PIPE", "HUP")},
-    "KILL to its wrapper": ("kill -KILL $PPID; sleep 9", 128 + int(signal.SIGKILL)),
+    # Once tmux has been told to keep the pane, 1 ms after the start: before that nobody can know.
+    "KILL to its wrapper": ("sleep 0.3; kill -KILL $PPID; sleep 9", 128 + int(signal.SIGKILL)),
 }  # fmt: skip
 
 
 @contextmanager
 def lab(size: tuple[int, int] = (200, 50)) -> Iterator[Lab]:
     """Return a lab with a run; what it tells about itself is for tests that fail."""
-    with tempfile.TemporaryDirectory(prefix="aiorch-bench-") as root:
+    with tempfile.TemporaryDirectory(prefix="aiorch-bench-", ignore_cleanup_errors=True) as root:
         run = Lab(Path(root) / "lab", size=size)
         run.__enter__()
         try:
@@ -65,6 +66,7 @@ def exits(count: int = 1000, batch: int = 20) -> None:
                 run.wait_state(**dict.fromkeys(wanted, "working"))
                 (run.run / "restarts").write_text(f"{2**40}\n" * 5)
                 run.kill_engine()
+                until(lambda: "engine died" in _segment(run), "no other engine is tried")
                 gate.touch()
                 pids = [run.workers()[name].pid for name in wanted]
                 until(lambda pids=pids: not any(map(alive, pids)), "they ended")  # type: ignore[misc]
@@ -76,6 +78,10 @@ def exits(count: int = 1000, batch: int = 20) -> None:
             run.aiorch("tidy")
             print(f"\r  {begin + batch}", end="", file=sys.stderr)
     print(f"\nexits: {count - len(wrong)} of {count} right", *wrong[:9], sep="\n  ")
+
+
+def _segment(run: Lab) -> str:
+    return run.tmux("show-environment", "-h", "-t", "m", "AIORCH_STATUS")
 
 
 def _ended(run: Lab, wanted: dict[str, str]) -> dict[str, WorkerRow]:
@@ -127,10 +133,8 @@ def idle(seconds: float = 60.0) -> None:
     for count in (10, 50):
         with lab() as run:
             names = [f"w{n}" for n in range(count)]
-            run.delegate(*[(name, "exec sleep 9999") for name in names])
-            until(
-                lambda names=names: all(run.workers()[name].state == "working" for name in names), "work", 60
-            )  # type: ignore[misc]
+            _delegate(run, dict.fromkeys(names, "exec sleep 9999"))
+            run.wait_state(**dict.fromkeys(names, "working"))
             (engine,) = run.engine_pids()
             server = int(run.tmux("display-message", "-p", "#{pid}"))
             # Nobody asks tmux anything, and its own clock stands.
