@@ -34,9 +34,11 @@ exec sleep 60
 
 def kill_server(lab: Lab) -> None:
     """Let the tmux server die as in a power cut, and wait until all that was in it is gone."""
-    pids = [*lab.engine_pids(), *(row.pid for row in lab.workers().values() if row.state == "working")]
-    os.kill(int(lab.tmux("display-message", "-p", "#{pid}")), signal.SIGKILL)
-    until(lambda: not any(alive(pid) for pid in pids), "engine and workers are gone")
+    server = int(lab.tmux("display-message", "-p", "#{pid}"))
+    pids = [server, *lab.engine_pids()]
+    pids += [row.pid for row in lab.workers().values() if row.state == "working"]
+    os.kill(server, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in pids), "server, engine and workers are gone")
 
 
 def ran(lab: Lab) -> list[str]:
@@ -182,7 +184,7 @@ def test_what_was_printed_and_not_read_asks_when_the_run_goes_on(lab: Lab) -> No
     logs = lab.run / "log"
     said = b'[ORCHESTRATE] {"task": "echo late'
     until(lambda: sum(path.read_bytes().count(said) for path in logs.iterdir()) == 2, "it is in the log")
-    os.kill(int(lab.tmux("display-message", "-p", "#{pid}")), signal.SIGKILL)
+    kill_server(lab)
     lab.__enter__()
     lab.aiorch("resume")
     lab.wait_told("ASKING", "#2: start 1 worker?")

@@ -179,7 +179,8 @@ def test_an_archive_holds_the_run_with_a_journal_that_is_whole_while_it_is_writt
     journal.close()
     with tarfile.open(archive) as tar:
         names = {member.name: member for member in tar.getmembers()}
-        tar.extractall(tmp_path / "copy", filter="data", members=[m for m in tar if not m.issym()])
+        # Python 3.11.2 has no filters yet; this archive is our own.
+        tar.extractall(tmp_path / "copy", members=[m for m in tar if not m.issym()])
     base = run.root.name
     assert {f"{base}/journal.db", f"{base}/log/000001-aaaaa", f"{base}/workers/w1-1/result"} <= names.keys()
     assert (

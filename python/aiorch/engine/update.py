@@ -44,7 +44,7 @@ def python_for_update() -> tuple[str, str]:
     One of our private environments is named by what it holds: an update may need another one.
     """
     python = sys.executable
-    if Path(python).parents[1].name.startswith("venv-"):
+    if Path(python).parents[2] == paths.data_dir():
         shell = ["/bin/sh", "-c", _VENV, "sh", str(paths.plugin_dir())]
         done = subprocess.run(shell, capture_output=True, text=True, check=False)
         python = f"{done.stdout.strip()}/bin/python"
