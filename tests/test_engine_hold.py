@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from aiorch import process
 from support.lab import STEP, Lab, alive, until
 from support.lives import check_lives
@@ -125,12 +127,9 @@ def test_what_a_worker_leaves_behind_when_it_is_done_goes_on(lab: Lab) -> None:
     os.kill(server, signal.SIGKILL)
 
 
-def test_belongings_are_the_tree_and_what_left_it_and_never_ourselves(lab: Lab) -> None:
-    os.environ["AIORCH_RESULT"] = "/of/this/test"
-    try:
-        assert os.getpid() not in process.belongings(os.getpid(), "AIORCH_RESULT=/of/this/test")
-    finally:
-        del os.environ["AIORCH_RESULT"]
+def test_belongings_never_are_ourselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIORCH_RESULT", "/of/this/test")
+    assert os.getpid() not in process.belongings(os.getpid(), "AIORCH_RESULT=/of/this/test")
     assert process.belongings(0, "AIORCH_RESULT=/of/nobody") == []
 
 

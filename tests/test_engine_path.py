@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 
@@ -126,6 +127,22 @@ def test_order_given_by_the_lead_is_kept(lab: Lab) -> None:
     lab.delegate(first, then, ("other", "true"))
     lab.wait_state(first="failed", then="failed", other="done")
     lab.wait_told("FAILED", "then: first did not finish")
+
+
+def test_a_chain_that_is_hopeless_ends_at_once_while_others_start(lab: Lab) -> None:
+    lab.start("max_workers = 2\n" + STEP)
+    gate = lab.root / "gate"
+    first = {"name": "first", "type": "step", "task": f"while [ ! -e {gate} ]; do sleep 0.02; done; exit 1"}
+    chain = [
+        {"name": name, "type": "step", "task": "true", "after": [before]}
+        for before, name in itertools.pairwise(["first", "second", "third", "fourth"])
+    ]
+    waiting = [(f"w{number}", "sleep 60") for number in range(3)]
+    lab.delegate(first, *chain, *waiting)
+    lab.wait_state(first="working", w0="working", w1="queued")
+    gate.touch()
+    lab.wait_state(first="failed", second="failed", third="failed", fourth="failed", w1="working")
+    assert lab.workers()["w2"].state == "queued"
 
 
 def test_task_reaches_the_program_as_one_exact_argument(lab: Lab) -> None:

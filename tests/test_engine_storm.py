@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
@@ -24,12 +23,12 @@ def test_a_storm_is_refused_with_one_message_and_starves_nobody(lab: Lab) -> Non
     for number in range(STORM):
         worker = {"type": "step", "task": f"echo {number} >>ran"}
         body = {"verb": "run", "payload": {"task": "x", "workers": [worker]}, "source": "cli"}
-        (inbox / f"{number:05d}.json").write_text(json.dumps(body))
+        lab.request(body, f"{number:05d}")
     gate.touch()
     began = time.time()
     lab.wait_state(early="failed")
     until(lambda: lab.workers()["early"].ended, "its end is known")
-    (inbox / "key-1.json").write_text('{"verb": "tidy"}')
+    lab.request({"verb": "tidy"}, "key-1")
     until(lambda: not (inbox / "key-1.json").exists(), "a key is served")
     assert time.time() - began < 5
     assert len(list(inbox.iterdir())) > STORM / 2, "the storm is not over yet"
@@ -54,7 +53,7 @@ def test_answers_that_nobody_fetches_do_not_pile_up(lab: Lab) -> None:
     for path in (old, new):
         path.write_text("{}")
     os.utime(old, (1, 1))
-    (lab.run / "inbox" / "key-7.json").write_text('{"verb": "layout"}')
+    lab.request({"verb": "layout"}, "key-7")
     until(lambda: not (lab.run / "inbox" / "key-7.json").exists(), "it is carried out")
     assert not (answers / "key-7.json").exists()
     killed = lab.kill_engine()

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -206,9 +207,8 @@ def test_what_the_session_file_got_last_runs_once(agent_lab: Lab) -> None:
     assert tasks(lab) == ["echo one >>ran", "echo two >>ran"]
 
 
-@pytest.mark.parametrize(("key", "states"), [("r", {"cut": "lost"}), ("n", {})])
-def test_the_key_offers_to_go_on(make_lab: LabMaker, key: str, states: dict[str, str]) -> None:
-    lab = make_lab(size=(100, 30))
+def press_after_cut(lab: Lab, key: str, offer: str, chosen: Callable[[], bool]) -> None:
+    """Have a worker cut off, open the key's menu in a new server and choose from it."""
     _install(lab)
     lab.start()
     lab.delegate(spec(lab, "cut"))
@@ -219,10 +219,30 @@ def test_the_key_offers_to_go_on(make_lab: LabMaker, key: str, states: dict[str,
     with Client(str(lab.socket), size=(100, 30)) as client:
         client.wait_for("$")
         client.send(PREFIX + "O")
-        client.wait_for("1 unfinished")
+        client.wait_for(offer)
         client.send(key)
-        until(lambda: bool(lab.engine_pids()), "an engine")
-        until(lambda: {name: str(row.state) for name, row in lab.workers().items()} == states, f"{states}")
+        until(chosen, "what was chosen happens")
+
+
+@pytest.mark.parametrize(("key", "states"), [("r", {"cut": "lost"}), ("n", {})])
+def test_the_key_offers_to_go_on(make_lab: LabMaker, key: str, states: dict[str, str]) -> None:
+    lab = make_lab(size=(100, 30))
+
+    def goes_on() -> bool:
+        found = {name: str(row.state) for name, row in lab.workers().items()}
+        return bool(lab.engine_pids()) and found == states
+
+    press_after_cut(lab, key, "1 unfinished", goes_on)
+
+
+def test_the_key_offers_to_give_up(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(100, 30))
+
+    def is_given_up() -> bool:
+        return "no run was cut off" in lab.aiorch("resume", "--list").stdout
+
+    press_after_cut(lab, "d", "Give that one up", is_given_up)
+    assert not lab.engine_pids()
 
 
 @pytest.mark.parametrize("stride", [12, pytest.param(1, marks=pytest.mark.slow)])
@@ -259,24 +279,6 @@ def _install(lab: Lab) -> None:
         venv.symlink_to(sys.prefix)
     env = {**lab.env, "TMUX": f"{lab.socket},1,0"}
     subprocess.run([str(REPO / "aiorch.tmux")], env=env, check=True)
-
-
-def test_the_key_offers_to_give_up(make_lab: LabMaker) -> None:
-    lab = make_lab(size=(100, 30))
-    _install(lab)
-    lab.start()
-    lab.delegate(spec(lab, "cut"))
-    lab.wait_state(cut="working")
-    kill_server(lab)
-    lab.__enter__()
-    _install(lab)
-    with Client(str(lab.socket), size=(100, 30)) as client:
-        client.wait_for("$")
-        client.send(PREFIX + "O")
-        client.wait_for("Give that one up")
-        client.send("d")
-        until(lambda: "no run was cut off" in lab.aiorch("resume", "--list").stdout, "it is given up")
-    assert not lab.engine_pids()
 
 
 def test_which_run_is_meant() -> None:

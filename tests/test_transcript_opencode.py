@@ -257,11 +257,11 @@ def test_reading_leaves_no_trace(tmp_path: Path, state: Callable[[Owner], None])
 def test_a_killed_owners_log_is_read_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "o.db"
     script = (
-        "import sqlite3, sys, time\n"
+        "import signal, sqlite3, sys\n"
         "from pathlib import Path\n"
         "from test_transcript_opencode import Owner, SAY\n"
         "owner = Owner(Path(sys.argv[1])); owner.part('p1', SAY, 1, 2)\n"
-        "print('ready', flush=True); time.sleep(60)\n"
+        "print('ready', flush=True); signal.pause()\n"
     )
     command = [sys.executable, "-c", script, str(path)]
     environment = {"PYTHONPATH": ":".join(entry for entry in sys.path if entry)}

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from aiorch import process
+
 MIB = 1 << 20
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -32,11 +34,7 @@ def free_memory() -> int | None:
 
 def resident(pids: Iterable[int]) -> int:
     """Return the bytes of memory that processes hold; what they share counts for each of them."""
-    total, page = 0, os.sysconf("SC_PAGE_SIZE")
-    for pid in pids:
-        with suppress(OSError, ValueError, IndexError):
-            total += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page
-    return total
+    return sum(used.memory for pid in pids if (used := process.usage(pid)) is not None)
 
 
 def described() -> str:

@@ -149,17 +149,6 @@ def parent(pid: int) -> int | None:
     return int(stat[1]) if stat else None
 
 
-def has_group(pid: int) -> bool:
-    """Return whether a process group has members; some may be dead and not yet reaped."""
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def is_alive(pid: int) -> bool:
     """Return whether a process runs; a zombie does not."""
     if sys.platform.startswith("linux"):

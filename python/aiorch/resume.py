@@ -14,6 +14,7 @@ from aiorch.client import Place, locate
 from aiorch.engine.daemon import Target, start
 from aiorch.errors import EngineError
 from aiorch.runs import CutOff, choose, cut_off_runs, described, drop
+from aiorch.tmux.ask import Ask
 from aiorch.ui.menu import offer_arguments
 from aiorch.ui.report import printable
 
@@ -74,14 +75,10 @@ def _list(runs: list[CutOff], *, as_json: bool) -> None:
 
 def _has_session(run: CutOff) -> bool:
     """Say whether the session of a run is still there: then it is taken up there, by the key."""
-    argv = ["tmux", "-S", run.socket, "show-options", "-qv", "-t", run.session, "@aiorch_run"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    return done.returncode == 0 and done.stdout.rstrip("\n") == str(run.root)
+    return Ask(run.socket).look("show-options", "-qv", "-t", run.session, "@aiorch_run") == str(run.root)
 
 
 def _directory(place: Place) -> str:
     """Return the directory of a pane as the system spells it, ours when tmux cannot tell."""
-    argv = ["tmux", "-S", place.socket, "display-message", "-p", "-t", place.pane, "#{pane_current_path}"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, errors="surrogateescape")
-    path = done.stdout.rstrip("\n")
+    path = Ask(place.socket).look("display-message", "-p", "-t", place.pane, "#{pane_current_path}")
     return str(Path(path).resolve()) if path else os.getcwd()  # noqa: PTH109 - as tmux tells it

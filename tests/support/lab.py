@@ -189,9 +189,9 @@ class Lab:
         until(lambda: not alive(pid), "the engine is dead")
         return pid
 
-    def request(self, body: object) -> None:
+    def request(self, body: object, name: str = "") -> None:
         """Hand the engine a request as keys do, without waiting for the answer."""
-        path = self.run / "inbox" / f".test-{time.time_ns()}.json"
+        path = self.run / "inbox" / f".{name or f'test-{time.time_ns()}'}.json"
         path.write_text(json.dumps(body))
         path.rename(path.with_name(path.name[1:]))
 

@@ -35,7 +35,6 @@ class RunState:
     root: Path
     damage: str = ""
     is_busy: bool = False
-    is_begun: bool = False
     is_stopped: bool = False
     pane: str = ""
     agent: str = ""
@@ -120,7 +119,6 @@ def _read(root: Path, journal: Journal) -> RunState:
     size, unread = _log_sizes(root, journal.meta("cursor"))
     return RunState(
         root,
-        is_begun=bool(journal.meta("begun")),
         is_stopped=bool(journal.meta("stopped")),
         pane=str(place.get("pane") or ""),
         agent=str(agent[0]) if isinstance(agent, list) and agent else str(place.get("agent") or ""),

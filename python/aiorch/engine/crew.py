@@ -89,10 +89,12 @@ class Crew:
         self._drop_hopeless(rows, by_name)
         ready = in_turn([row for row in rows if _may_start(row, by_name, now)], active)
         if ready and found.count:
-            # What tmux refuses now is tried again, and not at once.
-            self._again = now + AGAIN_SECONDS
-            self._launch(ready[: found.count])
-            self._again = None if self._again else self._again
+            try:
+                self._launch(ready[: found.count])
+            except TmuxError:
+                # Tried again, and not at once.
+                self._again = now + AGAIN_SECONDS
+                raise
         later = [row.not_before for row in rows if row.state is WorkerState.QUEUED and row.not_before > now]
         if len(ready) > found.count:
             self._note_queue(len(ready) - found.count, found.reason)

@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import sqlite3
-import subprocess
 import sys
 import time
 import traceback
@@ -21,12 +20,13 @@ from aiorch import disk
 from aiorch.engine.loop import Engine, serve_logged
 from aiorch.engine.run import Origin, Run, check_pane
 from aiorch.engine.settings import UserSettings
-from aiorch.errors import AiorchError, EngineDiedError, EngineError, TmuxError
+from aiorch.errors import AiorchError, EngineDiedError, EngineError
 from aiorch.journal import Journal
 from aiorch.journal.repair import repair
 from aiorch.launch.exits import ExitWatcher
 from aiorch.paths import RunPaths
 from aiorch.prune import prune_later
+from aiorch.tmux.ask import Ask
 from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import Session
 
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 READY = "ready "
 _MAX_DESCRIPTORS = 1 << 16
+# A server that is busy for long is none that is gone.
+_ANSWER_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +285,4 @@ def _detach_output(path: Path) -> None:
 
 def tmux(socket: str, *argv: str) -> str:
     """Run one tmux command without a control client; raises TmuxError in tmux's own words."""
-    run = subprocess.run(["tmux", "-S", socket, *argv], capture_output=True, text=True, check=False)
-    if run.returncode != 0:
-        raise TmuxError(run.stderr.strip() or f"tmux refused {argv[0]}")
-    return run.stdout.rstrip("\n")
+    return Ask(socket, _ANSWER_SECONDS).run(*argv)

@@ -22,7 +22,7 @@ KEPT_SEGMENTS = 16
 STALL_SECONDS = 1.0
 """Time after which what a pane printed must be in its log."""
 
-RETRY_SECONDS = (0.0, 2.0, 4.0, 8.0)
+RETRY_SECONDS = (2.0, 4.0, 8.0)
 STEADY_SECONDS = 10.0
 _CONFIRM_SECONDS = 0.3
 _NOTE_SECONDS = 1.0
@@ -90,25 +90,24 @@ class Pipe:
             ]
         )
         self._opened_at = time.monotonic()
-        self._wait_for_writer(prefix)
+        self._wait_for_writer()
         self.check_at = self.retry_at = None
         self._watch = -1
         return answers[4:-1]
 
-    def take_up(self) -> bool:
-        """Go on with the pipe of an engine that is gone; return False when it does not carry any more."""
+    def take_up(self) -> None:
+        """Go on with the pipe of an engine that is gone; there is no writer when it carries no more."""
         series = self._journal.meta("series")
         self.series = series if isinstance(series, int) else 0
         piped = self._session.control.try_run("display-message", "-p", "-t", self._pane, "#{pane_pipe}")
         pid = self._noted_pid()
         carries = pid is not None and self._is_writer(pid, f"{self.series:06d}-.")
         if piped != ["1"] or pid is None or not carries or process.is_stopped(pid):
-            return False
+            return
         self._session.control.run(
             "set-option", "-p", "-t", self._pane, "@aiorch_pipe_owner", str(os.getpid())
         )
         self.writer = pid
-        return True
 
     def close(self) -> None:
         """Close the pipe; the log stays."""
@@ -122,7 +121,7 @@ class Pipe:
         self.writer = self.check_at = None
         if time.monotonic() - self._opened_at > STEADY_SECONDS:
             self._failures = 0
-        self.retry_at = time.time() + RETRY_SECONDS[min(self._failures + 1, len(RETRY_SECONDS) - 1)]
+        self.retry_at = time.time() + RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)]
         self._failures += 1
         return self._failures == 1
 
@@ -188,7 +187,7 @@ class Pipe:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _wait_for_writer(self, prefix: Path) -> None:
+    def _wait_for_writer(self) -> None:
         end = time.monotonic() + _NOTE_SECONDS
         while (pid := self._noted_pid()) is None:
             if time.monotonic() > end:

@@ -35,6 +35,7 @@ _UNFETCHED_SECONDS = 3600.0
 # What these do is in the journal alone; the others may be done twice.
 _JOURNALED = frozenset({"run", "approve", "decline", "retry", "kill", "pause", "resume"})
 Answers = list[Answer]
+Verb = Callable[[Mapping[str, object], str], Answers]
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +47,15 @@ class Requests:
         self._run = run
         self._children: list[subprocess.Popen[bytes]] = []
         self._stuck: set[str] = set()
-        self._verbs: dict[str, Callable[[Mapping[str, object], str], Answers]] = {
+        self._verbs: dict[str, Verb] = {
             "menu": self._menu,
             "run": self._orchestrate,
             "approve": lambda body, _: run.intake.approve(_number(body)),
             "decline": lambda body, _: run.intake.decline(_number(body)),
-            "retry": self._retry,
-            "kill": self._kill,
-            "pause": self._pause,
-            "resume": self._go_on,
+            "retry": self._steer(run.steering.retry, "queued", "is queued again"),
+            "kill": self._steer(run.steering.kill, "stopping", "is told to stop"),
+            "pause": self._steer(run.steering.pause, "paused", "is held"),
+            "resume": self._steer(run.steering.go_on, "resumed", "goes on"),
             "log": self._log,
             "layout": self._layout,
             "tidy": self._tidy,
@@ -204,21 +205,15 @@ class Requests:
             self._run.primary.learn_environment(pid)
         return [self._run.intake.take(directive, caller=caller)]
 
-    def _retry(self, body: Mapping[str, object], _: str) -> Answers:
-        self._run.steering.retry(str(body.get("name")))
-        return [Answer(None, "queued", f"{body.get('name')} is queued again")]
+    def _steer(self, act: Callable[[str], None], state: str, words: str) -> Verb:
+        """Return what carries out a request about one worker, and says so."""
 
-    def _kill(self, body: Mapping[str, object], _: str) -> Answers:
-        self._run.steering.kill(str(body.get("name")))
-        return [Answer(None, "stopping", f"{body.get('name')} is told to stop")]
+        def carry_out(body: Mapping[str, object], _: str) -> Answers:
+            name = str(body.get("name"))
+            act(name)
+            return [Answer(None, state, f"{name} {words}")]
 
-    def _pause(self, body: Mapping[str, object], _: str) -> Answers:
-        self._run.steering.pause(str(body.get("name")))
-        return [Answer(None, "paused", f"{body.get('name')} is held")]
-
-    def _go_on(self, body: Mapping[str, object], _: str) -> Answers:
-        self._run.steering.go_on(str(body.get("name")))
-        return [Answer(None, "resumed", f"{body.get('name')} goes on")]
+        return carry_out
 
     def _log(self, _body: Mapping[str, object], _: str) -> Answers:
         self._run.columns.reopen()

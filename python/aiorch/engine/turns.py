@@ -48,14 +48,11 @@ class Room:
 def room(journal: Journal, config: Config, active: int) -> Room:
     """Return how many workers may start now, with `active` ones under way."""
     found = Room(max(0, config.max_workers - active), f"at most {config.max_workers} work at once")
-    now = time.time()
-    begun = journal.begun_since(now - MINUTE)
-    left = config.max_per_minute - len(begun)
-    if config.max_per_minute and left < found.count:
-        again = (
-            begun[-config.max_per_minute] + MINUTE if len(begun) >= config.max_per_minute else now + MINUTE
-        )
-        found = Room(max(0, left), f"at most {config.max_per_minute} start in a minute", again)
+    now, most = time.time(), config.max_per_minute
+    begun = [at for at in journal.last_begun(most) if at > now - MINUTE]
+    if most and most - len(begun) < found.count:
+        again = min(begun, default=now) + MINUTE
+        found = Room(most - len(begun), f"at most {most} start in a minute", again)
     free = machine.free_memory() if config.min_free_memory and found.count else None
     if free is not None and free < config.min_free_memory * machine.MIB:
         words = f"{machine.size(free)} of memory are free, less than min_free_memory"

@@ -57,13 +57,6 @@ def read_contents(database: bytes, log: bytes) -> Contents:
     return _Reader(database, wal).read()
 
 
-def user_version(database: bytes) -> int:
-    """Return the version that a database file bears, 0 when its beginning is no SQLite file's."""
-    if len(database) < _HEADER or not database.startswith(MAGIC):
-        return 0
-    return int.from_bytes(database[60:64], "big", signed=True)
-
-
 class _Reader:
     def __init__(self, database: bytes, wal: Wal) -> None:
         self._database, self._wal = database, wal

@@ -290,10 +290,10 @@ class Journal(History):
         query = f"SELECT * FROM workers WHERE state IN ({marks}) ORDER BY number"
         return [decoded(_worker_row, row) for row in self._db.execute(query, tuple(ACTIVE))]
 
-    def begun_since(self, time: float) -> list[float]:
-        """Return when attempts began since then, oldest first."""
-        query = "SELECT time FROM transitions WHERE time > ? AND state = 'starting' ORDER BY number"
-        return [row[0] for row in self._db.execute(query, (time,))]
+    def last_begun(self, most: int) -> list[float]:
+        """Return when the last attempts began, so many at most."""
+        query = "SELECT time FROM transitions WHERE state = 'starting' ORDER BY number DESC LIMIT ?"
+        return [row[0] for row in self._db.execute(query, (most,))]
 
     def panes_done(self, before: float) -> set[str]:
         """Return the panes of workers that were done before a time."""

@@ -158,13 +158,12 @@ class Session:
 
     def label(self, pane: str, **labels: str) -> None:
         """Set our options (`name="x"` is `@aiorch_name`) on one pane; a pane that is gone is no error."""
-        self.try_batch([("set-option", "-pq", "-t", pane, f"@aiorch_{k}", v) for k, v in labels.items()])
+        self.try_batch(_labelling(pane, labels))
 
     def note(self, pane: str, **labels: str) -> None:
         """Set our options on one pane as `label` does, without waiting for it to be done."""
-        names = [("set-option", "-pq", "-t", pane, f"@aiorch_{k}", v) for k, v in labels.items()]
         with contextlib.suppress(TmuxError):
-            self.control.begin(names)
+            self.control.begin(_labelling(pane, labels))
 
     def try_batch(self, commands: Sequence[Sequence[str]]) -> None:
         """Run commands in one write; those that tmux refuses, for a pane that is gone, change nothing."""
@@ -316,6 +315,10 @@ class Session:
             if rows is None or status or killed_by:
                 return (int(status) if status else None, int(killed_by) if killed_by else None)
         return None, None
+
+
+def _labelling(pane: str, labels: Mapping[str, str]) -> list[tuple[str, ...]]:
+    return [("set-option", "-pq", "-t", pane, f"@aiorch_{name}", value) for name, value in labels.items()]
 
 
 def picture_commands(pane: str) -> list[tuple[str, ...]]:
