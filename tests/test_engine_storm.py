@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -19,11 +20,15 @@ def test_a_storm_is_refused_with_one_message_and_starves_nobody(lab: Lab) -> Non
     gate = lab.root / "gate"
     lab.delegate(("early", f"while [ ! -e {gate} ]; do sleep 0.02; done; exit 3"))
     lab.wait_state(early="working")
-    inbox = lab.run / "inbox"
+    inbox, storm = lab.run / "inbox", lab.root / "storm"
+    storm.mkdir()
     for number in range(STORM):
         worker = {"type": "step", "task": f"echo {number} >>ran"}
         body = {"verb": "run", "payload": {"task": "x", "workers": [worker]}, "source": "cli"}
-        lab.request(body, f"{number:05d}")
+        (storm / f"{number:05d}.json").write_text(json.dumps(body))
+    # All at once: the engine must not be through with the first ones before the last is there.
+    for path in storm.iterdir():
+        path.rename(inbox / path.name)
     gate.touch()
     began = time.time()
     lab.wait_state(early="failed")
