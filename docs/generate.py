@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "python"))
 
 from aiorch import cli, trust  # noqa: E402
-from aiorch.config import MODES, PERMISSIONS, Config, UserType, load_config  # noqa: E402
+from aiorch.config import MODES, PERMISSIONS, TERMINAL_NOTES, Config, Notify, UserType, load_config  # noqa: E402
 from aiorch.journal import WorkerState  # noqa: E402
 from aiorch.plan.rules import Rule  # noqa: E402
 from aiorch.ui.status import StatusStyle, status_text  # noqa: E402
@@ -84,10 +84,21 @@ TYPE_KEYS: Mapping[str, str] = {
     "mode": "As above, for this type alone.",
     "idempotent": "`true`: a worker of this type may run once more when it was cut off with tmux.",
 }
+NOTIFY_KEYS: Mapping[str, tuple[str, str]] = {
+    "on": ("waiting failed done", "The states that you are told of."),
+    "message": ("true false", "A message in the status line, for four seconds."),
+    "bell": ("true false", "The terminal's bell."),
+    "terminal": (" ".join(TERMINAL_NOTES), "The terminal's own notification, where it knows one of these."),
+    "command": (
+        "a list",
+        "A program of your own and its arguments; what it is about is in `AIORCH_WORKER`,"
+        " `AIORCH_STATE`, `AIORCH_REASON`, `AIORCH_PANE` and `AIORCH_SESSION`. No shell.",
+    ),
+}
 STATUS_MEANING: Mapping[str, str] = {
     "ask": "directives that wait for your answer: press prefix + O",
     "run": "workers at work",
-    "wait": "workers that wait for a person (not used yet)",
+    "wait": "workers that wait for a person: prefix + O, then a answers",
     "queued": "workers that wait for a free place, for another worker or for their next attempt",
     "done": "workers that are done",
     "failed": "workers that failed, were stopped or were lost",
@@ -184,7 +195,7 @@ def arguments_table() -> str:
 def settings_table() -> str:
     """Return the table of the keys of config.toml outside of any table; ValueError for a key left out."""
     config = Config()
-    plain = [f.name for f in fields(Config) if f.name not in ("rules", "types", "trust")]
+    plain = [f.name for f in fields(Config) if f.name not in ("rules", "types", "trust", "notify")]
     if [*plain, "builtin_rules"] != list(SETTINGS):
         raise ValueError("SETTINGS in docs/generate.py and the fields of Config differ")
     defaults = {name: getattr(config, name) for name in plain} | {"builtin_rules": True}
@@ -192,10 +203,25 @@ def settings_table() -> str:
     return rows(("key", "default", "values", "meaning"), body)
 
 
+def notify_table() -> str:
+    """Return the table of the keys of `[notify]`; ValueError for a key left out."""
+    defaults = Notify()
+    if [field.name for field in fields(Notify)] != list(NOTIFY_KEYS):
+        raise ValueError("NOTIFY_KEYS in docs/generate.py and the fields of Notify differ")
+    body = [
+        (code(key), toml_value(getattr(defaults, key)), values, text)
+        for key, (values, text) in NOTIFY_KEYS.items()
+    ]
+    return rows(("key", "default", "values", "meaning"), body)
+
+
 def toml_value(value: object) -> str:
     """Return a value as TOML writes it."""
     if isinstance(value, bool):
         return code(str(value).lower())
+    if isinstance(value, tuple):
+        words = ", ".join(f'"{word}"' for word in value)
+        return code(f"[{words}]")
     return code(
         f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
     )
@@ -259,6 +285,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "commands": commands_table,
     "arguments": arguments_table,
     "settings": settings_table,
+    "notify-keys": notify_table,
     "rule-keys": lambda: keys_table(Rule, RULE_KEYS),
     "type-keys": lambda: keys_table(UserType, TYPE_KEYS),
     "rules": rules_table,

@@ -145,9 +145,10 @@ def test_every_configuration_key_is_in_the_reference(tmp_path: Path, monkeypatch
     path.write_text(CONFIG)
     load_config(path)
     page = "docs/configuration.md"
-    assert set(first_cells(table(page, "settings"))) | {"rules", "types", "trust"} == read[()]
+    assert set(first_cells(table(page, "settings"))) | {"rules", "types", "trust", "notify"} == read[()]
     assert set(first_cells(table(page, "rule-keys"))) == read[("rules", 0)]
     assert set(first_cells(table(page, "type-keys"))) == read[("types", "one")]
+    assert set(first_cells(table(page, "notify-keys"))) == read[("notify",)]
     trust_rows = {cell.strip("[]").partition(".")[2] for cell in first_cells(table(page, "trust-keys"))}
     assert trust_rows == read[("trust",)]
     head = table(page, "trust-keys").splitlines()[0]

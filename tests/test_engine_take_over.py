@@ -6,8 +6,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from support.actor import CONFIG, Actor, directive, tasks
 from support.client import PREFIX, Client
 from support.crashes import CONFIG as CRASHES
 from support.crashes import Crashes, Rounds
-from support.lab import REPO, STEP, Lab, alive, until
+from support.lab import STEP, Lab, alive, until
 
 GATED = "while [ ! -e {gate} ]; do sleep 0.05; done; echo {name} >>ran"
 # Claude Code's own sessions: an attempt is cut off, the next one goes on where it was.
@@ -209,13 +207,13 @@ def test_what_the_session_file_got_last_runs_once(agent_lab: Lab) -> None:
 
 def press_after_cut(lab: Lab, key: str, offer: str, chosen: Callable[[], bool]) -> None:
     """Have a worker cut off, open the key's menu in a new server and choose from it."""
-    _install(lab)
+    lab.load_plugin()
     lab.start()
     lab.delegate(spec(lab, "cut"))
     lab.wait_state(cut="working")
     kill_server(lab)
     lab.__enter__()
-    _install(lab)
+    lab.load_plugin()
     with Client(str(lab.socket), size=(100, 30)) as client:
         client.wait_for("$")
         client.send(PREFIX + "O")
@@ -267,18 +265,6 @@ def test_an_engine_killed_while_it_takes_over_is_followed_by_one_that_goes_on(la
 def _resume(lab: Lab) -> bool:
     lab.aiorch("resume", check=False)
     return False
-
-
-def _install(lab: Lab) -> None:
-    """Load the plugin into the lab's server, with our environment where the key looks for its own."""
-    script = f'. "{REPO}/scripts/common.sh"; venv_for "{REPO}/python/requirements.lock"'
-    found = subprocess.run(["sh", "-c", script], env=lab.env, check=True, capture_output=True, text=True)
-    venv = Path(found.stdout.strip())
-    if not venv.exists():
-        venv.parent.mkdir(parents=True)
-        venv.symlink_to(sys.prefix)
-    env = {**lab.env, "TMUX": f"{lab.socket},1,0"}
-    subprocess.run([str(REPO / "aiorch.tmux")], env=env, check=True)
 
 
 def test_which_run_is_meant() -> None:

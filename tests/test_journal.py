@@ -22,16 +22,20 @@ def _version(path: Path) -> int:
     return version
 
 
+def _of_version(path: Path, version: int) -> sqlite3.Connection:
+    """Write an empty journal as the engines of a version did."""
+    database = sqlite3.connect(path)
+    database.execute("PRAGMA journal_mode=WAL")
+    for step in STEPS[: max(1, version)]:
+        database.executescript(step)
+    database.execute(f"PRAGMA user_version = {version}")
+    return database
+
+
 def _make_old(path: Path) -> None:
     """Write a journal as the first engines did: no version, no marks of processes, one worker."""
-    Journal(path).close()
-    database = sqlite3.connect(path)
+    database = _of_version(path, 0)
     with database:
-        for column in ("ticks", "idempotent", "session", "resumes", "paused", "held", "depth"):
-            database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
-        database.execute("DROP TABLE transitions")
-        database.execute("DROP TABLE decisions")
-        database.execute("PRAGMA user_version = 0")
         database.execute(
             "INSERT INTO workers (directive, name, type, task, state, pid, created)"
             " VALUES (1, 'a', 'simple', 'do it', 'working', 7, 1.5)"
@@ -161,17 +165,13 @@ def test_all_that_happens_is_numbered_together(tmp_path: Path) -> None:
 
 def test_steps_of_an_older_journal_get_numbers_of_their_own(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
-    journal = Journal(path)
-    for text in ("one", "two", "three"):
-        journal.add_event(Tag.DONE, text)
-    journal.close()
-    database = sqlite3.connect(path)
+    version = next(n for n, step in enumerate(STEPS) if "CREATE TABLE decisions" in step)
+    database = _of_version(path, version)
     with database:
-        database.execute("DROP TABLE decisions")
+        for number in (1, 2, 3):
+            database.execute("INSERT INTO events VALUES (?, 1.5, 'DONE', 'x')", (number,))
         for number in (1, 2):
             database.execute("INSERT INTO transitions VALUES (?, 1.5, 1, 1, 'queued', 'x')", (number,))
-        version = next(n for n, step in enumerate(STEPS) if "CREATE TABLE decisions" in step)
-        database.execute(f"PRAGMA user_version = {version}")
     database.close()
     journal = Journal(path)
     assert [step.number for step in journal.transitions()] == [4, 5]

@@ -68,6 +68,9 @@ _COMMANDS = (
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
     ("kill", "end a worker", "aiorch kill testing"),
     ("pause", "hold a worker where it is", "aiorch pause testing"),
+    ("explain", "tell what shows the state of a worker", "aiorch explain testing"),
+    ("answer", "answer a worker that waits, in its own dialog", "aiorch answer testing"),
+    ("next", "go to the next worker that waits for you", "aiorch next"),
     ("show", "show a directive as it was received", "aiorch show 3"),
     ("log", "print the event log", "aiorch log"),
     (
@@ -297,6 +300,23 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="also what does not count, with the reason")
 
 
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="WORKER", help="the worker")
+    _add_json(parser)
+
+
+def _add_waiting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name", nargs="?", metavar="WORKER", help="the worker (default: the first that waits)"
+    )
+
+
+def _add_client(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--client", metavar="NAME", help="the tmux client (default: the one we are called in)"
+    )
+
+
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="do not attach, also with a terminal")
     parser.add_argument("--keep", action="store_true", help="leave the demo's tmux server running")
@@ -329,6 +349,9 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "retry": _add_name,
     "kill": _add_name,
     "pause": _add_name,
+    "explain": _add_explain,
+    "answer": _add_waiting,
+    "next": _add_client,
     "show": _add_show,
     "init": _add_init,
     "replay": _add_replay,

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -100,6 +101,31 @@ def _answer(options: argparse.Namespace) -> int:
 
 def _named(options: argparse.Namespace) -> int:
     return _tell(request(_root(options), {"verb": options.command, "name": options.name}))
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from aiorch.ui.explain import explained, explanation
+
+    with _reading(options) as journal:
+        row = journal.named([options.name]).get(options.name)
+        if row is None:
+            raise RequestError(f"there is no worker {printable(options.name)} in this run")
+        steps = [step for step in journal.transitions() if step.worker == row.number]
+    now = time.time()
+    _say(json.dumps(explained(row, steps, now), indent=1) if options.json else explanation(row, steps, now))
+    return 0
+
+
+def _answer_worker(options: argparse.Namespace) -> int:
+    from aiorch.answer import answer
+
+    return answer(RunPaths(_root(options)), _socket(options), options.name)
+
+
+def _next(options: argparse.Namespace) -> int:
+    from aiorch.answer import go_to_next
+
+    return go_to_next(RunPaths(_root(options)), _socket(options), options.client)
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -259,6 +285,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pause": _named,
     "stop": _stop,
     "tidy": _tidy,
+    "explain": _explain,
+    "answer": _answer_worker,
+    "next": _next,
     "show": _show,
     "log": _log,
     "export": _export,
@@ -279,6 +308,11 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
 def _reading(options: argparse.Namespace) -> AbstractContextManager[Journal]:
     """Open the journal of the run that the options mean, for reading."""
     return reading(RunPaths(_root(options)).journal)
+
+
+def _socket(options: argparse.Namespace) -> str:
+    """Return the tmux socket that is meant, '' for the one we are called in."""
+    return options.socket or os.environ.get("TMUX", "").partition(",")[0]
 
 
 def _named_root(options: argparse.Namespace) -> Path:

@@ -16,6 +16,8 @@ PERMISSIONS = ("ask", "edit", "full")
 MODES = ("oneshot", "interactive")
 FENCED = ("accept", "ask", "ignore")
 TASK_VIA = ("arg", "stdin", "file")
+OCCASIONS = ("waiting", "failed", "done")
+TERMINAL_NOTES = ("off", "osc9", "osc777")
 
 _BUILTIN_RULES = Path(__file__).with_name("plan") / "builtin.toml"
 
@@ -37,6 +39,21 @@ class UserType:
     permissions: str = ""
     mode: str = ""
     idempotent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """How the user is told of workers, besides the status bar; `on` are the states that are told of.
+
+    `terminal` is the escape sequence that asks the terminal for a notification. `command` is a
+    program of the user's own; what it is about is in its environment.
+    """
+
+    on: tuple[str, ...] = ("waiting", "failed")
+    message: bool = True
+    bell: bool = False
+    terminal: str = "off"
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +81,7 @@ class Config:
     rules: tuple[Rule, ...] = ()
     types: Mapping[str, UserType] = field(default_factory=dict)
     trust: Mapping[Speaker, Mapping[Demand, Verdict]] = field(default_factory=dict)
+    notify: Notify = Notify()
 
     def permission_of(self, kind: str) -> str:
         """Return what workers of a type may do: the type's own setting, else the general one."""
@@ -117,6 +135,7 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
         rules=_merged(builtin if keep else (), _rules(reader)),
         types=_types(reader.sub("types")),
         trust=_trust(reader.sub("trust")),
+        notify=_notify(reader.sub("notify")),
     )
 
 
@@ -183,6 +202,22 @@ def _check_type(item: Reader, kind: UserType) -> None:
         item.problem("command", 'needs "{task}", or task_via = "stdin"')
     if kind.command and "{task}" in kind.command[0]:
         item.problem("command", "the program itself cannot be the task")
+
+
+def _notify(reader: Reader) -> Notify:
+    base = Notify()
+    on = reader.words("on", base.on)
+    if unknown := [word for word in on if word not in OCCASIONS]:
+        reader.problem("on", f'does not know "{unknown[0]}", only {", ".join(OCCASIONS)}')
+    chosen = Notify(
+        on=on,
+        message=reader.flag("message", base.message),
+        bell=reader.flag("bell", base.bell),
+        terminal=reader.text("terminal", base.terminal, choices=TERMINAL_NOTES),
+        command=reader.words("command"),
+    )
+    reader.finish()
+    return chosen
 
 
 def _trust(reader: Reader) -> dict[Speaker, dict[Demand, Verdict]]:

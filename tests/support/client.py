@@ -19,6 +19,7 @@ import avt
 
 PREFIX = "\x02"
 KEY_SECONDS = 0.005
+_KEPT = 1 << 18
 _KEYS = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z~]|O.|.)?|.", re.DOTALL)
 
 
@@ -43,6 +44,8 @@ class Client:
         self._argv = command or attach
         self._attaches = command is None
         self._started = ""
+        # What came last, as it came.
+        self.received = ""
         self._size = size
         self._env = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "LANG": "C.UTF-8", **(env or {})}
         self._decoder = getincrementaldecoder("utf-8")("replace")
@@ -122,6 +125,7 @@ class Client:
     def _feed(self, data: bytes) -> None:
         text = self._decoder.decode(data)
         self._started = (self._started + text)[:4096]
+        self.received = (self.received + text)[-_KEPT:]
         self._vt.feed_str(text)
 
     def _wait_attached(self, seconds: float) -> None:

@@ -109,6 +109,17 @@ class Lab:
         self.configure(config)
         self.aiorch("start", "--pane", "%0", *argv)
 
+    def load_plugin(self) -> None:
+        """Load the plugin into the server, with our environment where the key looks for its own."""
+        script = f'. "{REPO}/scripts/common.sh"; venv_for "{REPO}/python/requirements.lock"'
+        found = subprocess.run(["sh", "-c", script], env=self.env, check=True, capture_output=True, text=True)
+        venv = Path(found.stdout.strip())
+        if not venv.exists():
+            venv.parent.mkdir(parents=True)
+            venv.symlink_to(sys.prefix)
+        env = {**self.env, "TMUX": f"{self.socket},1,0"}
+        subprocess.run([str(REPO / "aiorch.tmux")], env=env, check=True)
+
     def type(self, text: str) -> None:
         """Type a line into the primary."""
         self.tmux("send-keys", "-t", "%0", "-l", text)

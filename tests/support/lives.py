@@ -9,8 +9,11 @@ _FOLLOWS: dict[WorkerState | None, set[WorkerState]] = {
     WorkerState.QUEUED: {WorkerState.STARTING, WorkerState.FAILED, WorkerState.KILLED},
     WorkerState.STARTING: {WorkerState.QUEUED, WorkerState.WORKING, *ENDED},
     # Taken up after the loss of tmux it works on.
-    WorkerState.WORKING: {WorkerState.QUEUED, WorkerState.WORKING, *ENDED},
+    WorkerState.WORKING: {WorkerState.QUEUED, WorkerState.WORKING, WorkerState.WAITING, *ENDED},
+    WorkerState.WAITING: {WorkerState.QUEUED, WorkerState.WORKING, *ENDED},
     **{state: {WorkerState.QUEUED} for state in ENDED},
+    # The user may say more to an agent that stays in its pane.
+    WorkerState.DONE: {WorkerState.QUEUED, WorkerState.WORKING, WorkerState.WAITING},
 }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from aiorch import disk, process
 from aiorch.config import Config
 from aiorch.engine.columns import Columns, Slot
+from aiorch.engine.notify import Notifier
 from aiorch.engine.order import Batch, Order, order_of
 from aiorch.engine.primary import Primary
 from aiorch.engine.turns import in_turn, room
@@ -46,8 +47,12 @@ class Crew:
         self._session, self._journal, self._launcher = session, journal, launcher
         self._primary, self._columns, self.config = primary, columns, config
         self._profiles, self._exits = profiles, exits
+        self.notifier = Notifier(session, config)
         # What an earlier engine left is looked at first.
         self._again: float | None = 0.0
+        # Whoever looks at the agents in the panes: one begins, one has ended.
+        self.observe: Callable[[int], None] = lambda _number: None
+        self.unobserve: Callable[[int], None] = lambda _number: None
 
     def add(self, directive: int, workers: Sequence[WorkerSpec], depth: int = 1) -> list[str]:
         """Queue the workers of an accepted plan and return their names; one used before gets a number.
@@ -229,9 +234,41 @@ class Crew:
         self._columns.label(workers)
         for row, _ in workers:
             self._launcher.mark_labelled(row.action)
+            self.observe(row.number)
+
+    def wait(self, row: WorkerRow, what: str, evidence: str) -> None:
+        """Note that a worker waits for a person: `what` for."""
+        is_new = row.state is not WorkerState.WAITING
+        with self._journal.transaction():
+            if is_new:
+                self._journal.move_worker(row.number, WorkerState.WAITING, evidence, waits=what)
+            else:
+                self._journal.set_worker(row.number, waits=what)
+            self._journal.add_event(Tag.WAITING, f"{row.name}: {what}")
+            self._open_directive(row)
+        self._columns.show_state(row, str(WorkerState.WAITING))
+        self.notifier.note(row, WorkerState.WAITING, what)
+
+    def work(self, row: WorkerRow, evidence: str) -> None:
+        """Note that a worker that waited, or whose turn was over, works."""
+        with self._journal.transaction():
+            self._journal.move_worker(row.number, WorkerState.WORKING, evidence, waits="", worked=True)
+            self._open_directive(row)
+        self._columns.show_state(row, str(WorkerState.WORKING))
+
+    def end_turn(self, row: WorkerRow, evidence: str) -> None:
+        """Note that an agent which stays in its pane is through with what it was told."""
+        self._finish(row, None, evidence)
+
+    def _open_directive(self, row: WorkerRow) -> None:
+        if row.state in ENDED:
+            # It was done, and goes on by what the user said to it.
+            self._journal.set_worker(row.number, ended=None)
+            self._journal.set_directive(row.directive, DirectiveState.RUNNING)
 
     def settle(self, row: WorkerRow, status: int | None) -> None:
         """Decide what the end of an attempt means; `status` is what its wrapper recorded, if anything."""
+        self.unobserve(row.number)
         reason, source = _exit_reason(status), "by its record"
         if status is None and self._session.pane(row.pane) is None:
             self.end(row, WorkerState.KILLED, None, row.reason or "its pane was closed", "no record, no pane")
@@ -245,7 +282,7 @@ class Crew:
             state = WorkerState.KILLED if row.reason == STOPPED else WorkerState.FAILED
             self.end(row, state, status, row.reason, f"{row.reason}: {evidence}")
         elif status == 0:
-            self._finish(row, evidence)
+            self._finish(row, status, evidence)
         elif row.attempt <= self.config.retries:
             with self._journal.transaction():
                 self._note_failure(row, status, reason)
@@ -265,11 +302,11 @@ class Crew:
             status = 128 + signal
         return status, "ended without a record" if status is None else _exit_reason(status)
 
-    def _finish(self, row: WorkerRow, evidence: str) -> None:
+    def _finish(self, row: WorkerRow, status: int | None, evidence: str) -> None:
         result = self._launcher.result(row.action) or self._last_words(row)
         with self._journal.transaction():
             self._journal.set_worker(row.number, result=result)
-            self.end(row, WorkerState.DONE, 0, "", evidence)
+            self.end(row, WorkerState.DONE, status, "", evidence)
 
     def _last_words(self, row: WorkerRow) -> str:
         try:
@@ -306,6 +343,9 @@ class Crew:
             ticks=0,
             resumes=resumes,
             held=0,
+            shows="[]",
+            waits="",
+            worked=False,
         )
         self.look()
 
@@ -323,7 +363,13 @@ class Crew:
         """
         with self._journal.transaction():
             self._journal.move_worker(
-                row.number, state, evidence or reason, status=status, reason=reason, ended=time.time()
+                row.number,
+                state,
+                evidence or reason,
+                status=status,
+                reason=reason,
+                waits="",
+                ended=time.time(),
             )
             if state is WorkerState.DONE:
                 self._journal.add_event(Tag.DONE, row.name)
@@ -332,6 +378,7 @@ class Crew:
                 self._journal.add_event(tag, f"{row.name}: {reason}")
             self._close_directive(row.directive)
         self._columns.show_state(row, str(state))
+        self.notifier.note(row, state, reason)
         self.look()
 
     def _close_directive(self, number: int) -> None:

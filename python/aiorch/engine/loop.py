@@ -23,6 +23,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 from aiorch import disk
 from aiorch.capture.pane import MAX_UNSETTLED_SECONDS, SETTLE_SECONDS
 from aiorch.engine.keeper import give_up, keep_in_place
+from aiorch.engine.lookout import Lookout
 from aiorch.engine.run import Run
 from aiorch.engine.witness import Witness
 from aiorch.errors import AiorchError, DiskError, EngineError, JournalDamagedError, TmuxError, TmuxGoneError
@@ -45,6 +46,7 @@ class Kind(StrEnum):
     EXIT = "exit"
     TMUX = "tmux"
     WROTE = "wrote"
+    SIGHT = "sight"
     STOP = "stop"
 
 
@@ -153,6 +155,8 @@ class Engine:
             observer.schedule(_Any(lambda: self._wake(Kind.SETTINGS)), str(folder), recursive=False)
         observer.start()
         run.watch = _Watches(observer, lambda: self._wake(Kind.FILES))
+        panes = Lookout(run.session, lambda: self._wake(Kind.SIGHT))
+        run.states.begin(panes)
         run.upkeep.watch(Witness(lambda watch: self._queue.put(Event(Kind.WROTE, watch))))
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         try:
@@ -164,6 +168,7 @@ class Engine:
             while not run.over:
                 self._step(run)
         finally:
+            panes.close()
             observer.stop()
             observer.join()
 
@@ -212,7 +217,9 @@ class Engine:
 
     def _next(self, run: Run) -> Event | None:
         """Return the next event, or None when it is time for something that was put off."""
-        times = (self._settle_at(), run.crew.next_time(), run.steering.next_time(), run.due)
+        times = (
+            self._settle_at(), run.crew.next_time(), run.steering.next_time(), run.states.next_time(), run.due
+        )  # fmt: skip
         due = [at for at in times if at is not None]
         if due and min(due) + MOST_LATE < time.time() and not self._passed:
             # However many events there are, what has a time comes about then; and they have their turn, too.
@@ -255,6 +262,9 @@ class Engine:
             run.processes_ended([self._ended.popleft() for _ in range(len(self._ended))])
         elif event.kind is Kind.WROTE:
             run.primary.pipe.wrote(event.pid)
+        elif event.kind is Kind.SIGHT:
+            self._pending.discard(Kind.SIGHT)
+            run.states.look()
         elif event.kind is Kind.TMUX:
             run.tmux_changed(event.line)
             self._plan_settle(run)
@@ -281,6 +291,7 @@ class Engine:
             # Another agent's eyes may see more on the same screen.
             self._plan_settle(run)
         run.steering.pass_time()
+        run.states.pass_time()
 
 
 def serve_logged(engine: Engine, run: Run) -> int:

@@ -22,6 +22,7 @@ from aiorch.engine.renewal import Renewal, announce
 from aiorch.engine.requests import Requests
 from aiorch.engine.session_file import Agent
 from aiorch.engine.settings import Settings, UserSettings
+from aiorch.engine.states import States
 from aiorch.engine.steering import Steering
 from aiorch.engine.transcripts import Told, Transcripts
 from aiorch.engine.upkeep import Upkeep
@@ -85,6 +86,8 @@ class Run:
         self.crew = Crew(
             self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits
         )
+        self.states = States(self.crew, self.journal, config, profiles)
+        self.states.follow = self._watch_files
         self.steering = Steering(self.crew, self.journal, launcher, config)
         self.recovery = Recovery(
             self.crew, self.steering, self.session, self.journal, launcher, config, profiles, exits
@@ -197,6 +200,7 @@ class Run:
         self.session.control = control
         self._shown = ""
         announce(self.session, self.socket, self.paths.root)
+        self.states.look_anew()
 
     @property
     def due(self) -> float | None:
@@ -223,6 +227,7 @@ class Run:
 
     def read_files(self) -> None:
         """Take what is new in the agent's own session files."""
+        self.states.read_records()
         with self.journal.transaction():
             self._tell(self.transcripts.read())
             self._follow_files()
@@ -265,6 +270,7 @@ class Run:
         if text != self._shown and not self.over:
             self._shown = text
             self.segment.show(text)
+        self.crew.notifier.send()
         self.journal.publish()
 
     def asking(self) -> list[DirectiveRow]:
@@ -323,7 +329,13 @@ class Run:
         self._tell(self.transcripts.follow(Agent(profile.name, pid, ticks) if profile else None))
         self._tell(self.transcripts.look())
         self._note_source()
-        if self.watch(*self.transcripts.watched):
+        self._watch_files()
+
+    def _watch_files(self) -> None:
+        """Watch the folders of the lead's session files, and of what the workers' agents keep."""
+        folders, names = self.transcripts.watched
+        more, others = self.states.watched
+        if self.watch([*dict.fromkeys([*folders, *more])], [*names, *others]):
             self.transcripts.watching()
 
     def _see(self, sightings: Sequence[Sighting]) -> None:

@@ -43,6 +43,7 @@ class Tag(StrEnum):
     ASKING = "ASKING"
     SPAWNING = "SPAWNING"
     SPAWNED = "SPAWNED"
+    WAITING = "WAITING"
     QUEUED = "QUEUED"
     DONE = "DONE"
     FAILED = "FAILED"
@@ -72,7 +73,8 @@ class WorkerRow:
     `ticks` is the kernel's start mark: with the pid it names one process and no later one. `session` is the
     agent's own session, which the present attempt goes on with when it `resumes`. `paused` is since when it
     is held, 0 when it is not, and `held` for how many seconds it was before. Workers of the lead have `depth`
-    1, workers of those 2.
+    1, workers of those 2. `shows` is what shows the state of its agent, as JSON; `waits` is what a
+    waiting one waits for; one that `worked` was seen at work in this attempt.
     """
 
     number: int
@@ -100,6 +102,9 @@ class WorkerRow:
     paused: float = 0.0
     held: float = 0.0
     depth: int = 1
+    shows: str = "[]"
+    waits: str = ""
+    worked: bool = False
 
     @property
     def action(self) -> str:

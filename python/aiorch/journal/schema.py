@@ -50,6 +50,9 @@ STEPS = (
     # Events, transitions and decisions are numbered together from now on.
     "UPDATE transitions SET number = -number - (SELECT COALESCE(MAX(number), 0) FROM events);"
     "UPDATE transitions SET number = -number;",
+    "ALTER TABLE workers ADD COLUMN shows TEXT NOT NULL DEFAULT '[]';"
+    "ALTER TABLE workers ADD COLUMN waits TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE workers ADD COLUMN worked INTEGER NOT NULL DEFAULT 0;",
 )
 VERSION = len(STEPS)
 

@@ -20,6 +20,7 @@ from aiorch.journal.schema import upgrade
 from aiorch.plan.schema import WorkerSpec
 
 _LEFT_OPEN: list[sqlite3.Connection] = []
+_FLAGS = ("idempotent", "resumes", "worked")
 _WORKER_COLUMNS = frozenset(field.name for field in fields(WorkerRow))
 
 
@@ -381,7 +382,7 @@ def _worker_row(row: sqlite3.Row) -> WorkerRow:
     values = {name: row[name] for name in row.keys() if name in _WORKER_COLUMNS}  # noqa: SIM118
     values["after"] = tuple(json.loads(values["after"]))
     values["state"] = WorkerState(values["state"])
-    values |= {name: bool(values[name]) for name in ("idempotent", "resumes") if name in values}
+    values |= {name: bool(values[name]) for name in _FLAGS if name in values}
     return WorkerRow(**values)
 
 

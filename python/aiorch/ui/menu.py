@@ -54,7 +54,8 @@ def menu_arguments(
     stop = quote.word(_request(run, "stop"))
     confirm: Item = ("Stop…", "q", f"confirm-before -p 'Stop all workers of this run? (y/n)' {stop}")
     sections: list[Section] = []
-    for start in _cuts(_questions(asking, run), jumps, _actions(workers, shown, run, report)):
+    urgent = [*_waiting(shown, run), *_questions(asking, run)]
+    for start in _cuts(urgent, jumps, _actions(workers, shown, run, report)):
         sections = [section for section in (*start, [confirm]) if section]
         if rows is None or _height(sections) <= rows:
             break
@@ -119,6 +120,17 @@ def _actions(
     items.append(("Even columns", "e", _request(run, "layout")))
     items.append(("Report", "p", report))
     return items
+
+
+def _waiting(shown: Sequence[WorkerRow], run: RunCommands) -> Section:
+    """Return what can be done about workers that wait for a person: answer the first, or go to it."""
+    waiting = [row for row in shown if row.state is WorkerState.WAITING]
+    if not waiting:
+        return []
+    row, more = waiting[0], len(waiting) - 1
+    text = quote.literal(_short(f"{row.name}: {row.waits}" + (f" (and {more} more)" if more else "")))
+    popup = f"display-popup -E -w 90% -h 80% {_program(run.program, 'answer')}"
+    return [(f"Answer {text}", "a", popup), (f"Go to {row.name}", "j", f"switch-client -t {row.pane}")]
 
 
 def _questions(asking: Sequence[DirectiveRow], run: RunCommands) -> Section:

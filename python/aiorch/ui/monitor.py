@@ -24,6 +24,7 @@ _COLOURS = {
     Tag.ASKING: "1;33",
     Tag.SPAWNING: "34",
     Tag.SPAWNED: "1;34",
+    Tag.WAITING: "1;33",
     Tag.QUEUED: "36",
     Tag.DONE: "1;32",
     Tag.FAILED: "1;31",

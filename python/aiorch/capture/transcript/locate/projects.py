@@ -33,6 +33,15 @@ def folder_names(directories: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(map(folder_name, spelt)))
 
 
+def register_entry(register: Path, pid: int) -> Mapping[str, object]:
+    """Return what a register says of a process; empty when it speaks of an earlier one with its pid."""
+    record = files.note(register / f"{pid}.json")
+    ticks, told = process.start_ticks(pid), record.get("procStart")
+    if record.get("pid") != pid or (isinstance(told, str) and told.isdigit() and told != str(ticks)):
+        return {}
+    return record
+
+
 class ProjectStore(Store):
     """Sessions at `<root>/projects/<folder of the directory>/`, in `chats/` below that for Qwen Code."""
 
@@ -104,12 +113,7 @@ class ProjectStore(Store):
         return self.root(lead.environment, lead.home) / "sessions"
 
     def _record(self, lead: Lead, pid: int) -> Mapping[str, object]:
-        """Return what the register says of a process; empty when it speaks of an earlier one with its pid."""
-        record = files.note(self._registry(lead) / f"{pid}.json")
-        ticks, told = process.start_ticks(pid), record.get("procStart")
-        if record.get("pid") != pid or (isinstance(told, str) and told.isdigit() and told != str(ticks)):
-            return {}
-        return record
+        return register_entry(self._registry(lead), pid)
 
     def _session_file(self, lead: Lead, session: str, directory: str) -> Path | None:
         base = self.projects(lead)

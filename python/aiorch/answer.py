@@ -1,0 +1,212 @@
+"""Answering a worker's dialog in place: it is shown as it is, and what the user presses goes to it."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import sys
+import termios
+import tty
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from aiorch import paths
+from aiorch.errors import TmuxError, UsageError
+from aiorch.journal import WorkerRow, WorkerState
+from aiorch.journal.fault import reading
+from aiorch.paths import RunPaths
+from aiorch.tmux.ask import Ask
+from aiorch.ui.report import printable
+from aiorch.workers.profile import AgentProfile, load_profiles
+from aiorch.workers.state import AgentState, Glance, judge
+from aiorch.workers.state_rules import StateRules
+
+LOOK_SECONDS = 0.2
+_LEAVE, _NEXT = "\x03", "\x0e"
+_KEYS = {
+    "\r": "Enter", "\n": "Enter", "\t": "Tab", "\x7f": "BSpace", "\x1b": "Escape", "\x1b[Z": "BTab",
+    "\x1b[A": "Up", "\x1b[B": "Down", "\x1b[C": "Right", "\x1b[D": "Left",
+    "\x1bOA": "Up", "\x1bOB": "Down", "\x1bOC": "Right", "\x1bOD": "Left",
+}  # fmt: skip
+_PRESSED = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z~]|O[A-Za-z])?|[^\x00-\x1f\x7f]+|.", re.DOTALL)
+_FACTS = "#{pane_width} #{cursor_flag} #{alternate_on} #{pane_in_mode} #{pane_title}"
+_WIDEST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Dialog:
+    """What a waiting worker's pane shows now: its rows with colours, what it waits for, '' when it does not.
+
+    `is_covered`: the pane is in copy mode, where keys would mean something else.
+    """
+
+    rows: Sequence[str]
+    waits: str
+    is_covered: bool
+
+
+class Answering:
+    """One worker's dialog; `ask` is its tmux."""
+
+    def __init__(self, ask: Ask, run: RunPaths, row: WorkerRow, rules: StateRules) -> None:
+        self._ask, self._run, self._rules = ask, run, rules
+        self.row = row
+
+    def look(self) -> Dialog:
+        """Return the dialog as it is now. Raises TmuxError when the pane is gone."""
+        rows = self._ask.run("capture-pane", "-p", "-e", "-t", self.row.pane).split("\n")
+        plain = self._ask.run("capture-pane", "-p", "-t", self.row.pane).split("\n")
+        facts = self._ask.run("display-message", "-p", "-t", self.row.pane, _FACTS)
+        width, cursor, alternate, mode, title = (facts.split(" ", 4) + [""] * 5)[:5]
+        glance = Glance(
+            tuple(text.rstrip() for text in plain), title, int(width), cursor == "1", alternate == "1"
+        )
+        return Dialog(rows, self._waits(glance), mode == "1")
+
+    def _waits(self, glance: Glance) -> str:
+        verdict = judge(self._rules, glance)
+        if verdict.state is AgentState.WAITING:
+            return verdict.reason or "a person"
+        if verdict.state is not AgentState.UNKNOWN:
+            return ""
+        # Its screen says nothing: what the engine knows of it by other evidence counts.
+        row = _waiting(self._run).get(self.row.name)
+        return row.waits if row else ""
+
+    def press(self, shown: Dialog, key: str) -> str:
+        """Hand one key to the dialog that was `shown`; return why not, '' when it was.
+
+        It goes nowhere when the worker waits no more, or for something else.
+        """
+        now = self.look()
+        if now.is_covered:
+            return "the pane is in copy mode: leave that first"
+        if not now.waits or now.waits != shown.waits:
+            return "it shows something else by now: nothing was sent"
+        if key in _KEYS:
+            self._ask.run("send-keys", "-t", self.row.pane, _KEYS[key])
+        elif key.isprintable():
+            self._ask.run("send-keys", "-t", self.row.pane, "-l", "--", _kept(key))
+        else:
+            return "this key means nothing here"
+        return ""
+
+
+def answer(run: RunPaths, socket: str, name: str | None) -> int:
+    """Let the user answer a worker that waits, by default the first one, then the others; return 0.
+
+    Raises UsageError when nobody waits, or we are on no terminal.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("answering needs a terminal: press prefix + O, then a")
+    waiting = _waiting(run)
+    if name is not None and name not in waiting:
+        raise UsageError(f"worker {name} does not wait for anybody")
+    if not waiting:
+        raise UsageError("no worker waits for anybody")
+    profiles = load_profiles(paths.config_dir() / "profiles")
+    with _screen():
+        row = waiting[name] if name else next(iter(waiting.values()))
+        while True:
+            try:
+                following = _answer_one(Answering(Ask(socket), run, row, _rules(row, profiles)), run)
+            except TmuxError:
+                following = _following(run, row)
+            if following is None:
+                return 0
+            row = following
+
+
+def _answer_one(one: Answering, run: RunPaths) -> WorkerRow | None:
+    """Show one worker's dialog until it is answered or left; return the next one to answer."""
+    drawn, note = "", ""
+    while True:
+        dialog = one.look()
+        if not dialog.waits:
+            return _following(run, one.row)
+        text = _drawing(one.row.name, dialog, note)
+        if text != drawn:
+            drawn = text
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        if not select.select([0], [], [], LOOK_SECONDS)[0]:
+            continue
+        for key in _PRESSED.findall(os.read(0, 1024).decode("utf-8", "ignore")):
+            if key == _LEAVE:
+                return None
+            if key == _NEXT:
+                return _following(run, one.row)
+            note = one.press(dialog, key)
+            if note:
+                break
+
+
+def _rules(row: WorkerRow, profiles: dict[str, AgentProfile]) -> StateRules:
+    profile = profiles.get(row.agent)
+    return profile.states if profile else StateRules()
+
+
+def _waiting(run: RunPaths) -> dict[str, WorkerRow]:
+    with reading(run.journal) as journal:
+        return {row.name: row for row in journal.active() if row.state is WorkerState.WAITING}
+
+
+def _following(run: RunPaths, row: WorkerRow) -> WorkerRow | None:
+    """Return the next worker that waits after this one, None when there is no other."""
+    others = [other for other in _waiting(run).values() if other.number != row.number]
+    return next((other for other in others if other.number > row.number), others[0] if others else None)
+
+
+def _drawing(name: str, dialog: Dialog, note: str) -> str:
+    columns, height = shutil.get_terminal_size()
+    rows = [text for text in dialog.rows if _bare(text).strip()]
+    shown = rows[-max(1, height - 3) :]
+    head = printable(f" {name} waits: {dialog.waits} ")[:columns]
+    foot = printable(note or "Keys go to this dialog.  Ctrl-N: the next that waits  Ctrl-C: leave")[:columns]
+    # Rows of a wider pane are cut at the edge.
+    body = "".join(f"{text}\033[0m\033[K\r\n" for text in shown)
+    return (
+        f"\033[?7l\033[H\033[7m{head}\033[0m\033[K\r\n{body}\033[J\033[{height};1H\033[2m{foot}\033[0m\033[K"
+    )
+
+
+def _bare(text: str) -> str:
+    return re.sub(r"\033\[[0-9;:]*m|\033\]8;[^\033]*\033\\", "", text)
+
+
+def _kept(text: str) -> str:
+    # tmux takes a last `;` of an argument for the end of the command.
+    return f"{text[:-1]}\\;" if text.endswith(";") else text
+
+
+@contextmanager
+def _screen() -> Iterator[None]:
+    """Have each key at once, and the terminal as it was in the end."""
+    before = termios.tcgetattr(0)
+    try:
+        tty.setraw(0)
+        sys.stdout.write("\033[?1049h\033[?25l")
+        sys.stdout.flush()
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+        sys.stdout.write("\033[?7h\033[?25h\033[?1049l")
+        sys.stdout.flush()
+
+
+def go_to_next(run: RunPaths, socket: str, client: str | None) -> int:
+    """Show a tmux client the next worker that waits, after the pane it is at; return 0.
+
+    Raises UsageError when nobody waits.
+    """
+    ask, target = Ask(socket), ["-c", client] if client else []
+    waiting = list(_waiting(run).values())
+    if not waiting:
+        raise UsageError("no worker waits for anybody")
+    pane = ask.run("display-message", "-p", *target, "#{pane_id}")
+    here = next((index for index, row in enumerate(waiting) if row.pane == pane), -1)
+    ask.run("switch-client", *target, "-t", waiting[(here + 1) % len(waiting)].pane)
+    return 0

@@ -1,0 +1,181 @@
+"""What the agents in the workers' panes are doing, by all evidence there is, and what that means."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiorch.config import Config
+from aiorch.engine.crew import Crew
+from aiorch.engine.lookout import Lookout, Subject
+from aiorch.journal import ACTIVE, ENDED, Journal, WorkerRow, WorkerState
+from aiorch.workers.evidence import Evidence, decide, read_back, settle_seconds, written
+from aiorch.workers.profile import AgentProfile, effective_mode
+from aiorch.workers.record import Record, record_of
+from aiorch.workers.state import AgentState, Verdict
+from aiorch.workers.state_rules import StateRules
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One worker that is looked at; `found` holds the last verdict of each source.
+
+    `stands` is what all together say, and since when; `applied` is the one that the worker's state goes by.
+    """
+
+    interactive: bool
+    is_done: bool
+    record: Record | None
+    found: dict[str, Evidence]
+    stands: Evidence | None = None
+    applied: Verdict | None = None
+
+
+class States:
+    """Keeps every worker's state true to what its agent shows; used on the engine's thread only."""
+
+    def __init__(
+        self, crew: Crew, journal: Journal, config: Config, profiles: Mapping[str, AgentProfile]
+    ) -> None:
+        self._crew, self._journal = crew, journal
+        self.config, self._profiles = config, profiles
+        self._lookout: Lookout | None = None
+        self._watched: dict[int, _Watched] = {}
+        crew.observe, crew.unobserve = self._observe, self._forget
+        self.follow: Callable[[], None] = lambda: None
+
+    def begin(self, lookout: Lookout) -> None:
+        """Look at all workers that are there; later ones are looked at from their start on."""
+        self._lookout = lookout
+        for row in self._journal.workers():
+            if row.state in ACTIVE or self._stays(row):
+                self._observe(row.number)
+
+    def look_anew(self) -> None:
+        """Look at all of them again: what was asked of a tmux client that is gone was not answered."""
+        if self._lookout is not None:
+            self._lookout.look_anew()
+
+    @property
+    def watched(self) -> tuple[list[Path], list[Path]]:
+        """Return the folders of agents' records to watch, and how the paths of interest in them begin."""
+        records = [one.record for one in self._watched.values() if one.record]
+        places = [place for record in records if (place := record.place()) is not None]
+        return [folder for folder, _ in places], [name for _, name in places]
+
+    def look(self) -> None:
+        """Take what was seen."""
+        for sight in self._lookout.take() if self._lookout else ():
+            one = self._watched.get(sight.worker)
+            if one is not None:
+                for gone in {"title", "screen"} - {verdict.source for verdict in sight.verdicts}:
+                    one.found.pop(gone, None)
+                self._take(sight.worker, one, sight.verdicts, sight.time)
+
+    def read_records(self) -> None:
+        """Take what the agents' own records say now."""
+        for number, one in list(self._watched.items()):
+            verdict = one.record.read() if one.record else None
+            if verdict is not None:
+                self._take(number, one, [verdict], time.time())
+
+    def next_time(self) -> float | None:
+        """Return when (seconds since the epoch) something has stood long enough to count."""
+        due = [at for one in self._watched.values() if (at := self._due(one)) is not None]
+        return min(due, default=None)
+
+    def pass_time(self) -> None:
+        """Do what is due."""
+        now = time.time()
+        for number, one in list(self._watched.items()):
+            at = self._due(one)
+            if at is not None and at <= now:
+                self._apply(number, one, now)
+
+    def _observe(self, number: int) -> None:
+        if self._lookout is None:
+            return
+        row = self._journal.worker(number)
+        tty = _tty_of(row.pid)
+        if not tty:
+            return
+        profile = self._profiles.get(row.agent)
+        rules = profile.states if profile else StateRules()
+        record = record_of(profile.name, row.pid) if profile else None
+        interactive, is_done = self._is_interactive(row, profile), row.state in ENDED
+        self._watched[number] = _Watched(interactive, is_done, record, read_back(row.shows))
+        self._lookout.watch(Subject(number, row.pane, tty, rules))
+        self.follow()
+
+    def _forget(self, number: int) -> None:
+        if self._watched.pop(number, None) is not None and self._lookout is not None:
+            self._lookout.forget(number)
+            self.follow()
+
+    def _stays(self, row: WorkerRow) -> bool:
+        """Say whether the agent of a worker that is done is still in its pane."""
+        is_done = row.state is WorkerState.DONE and row.status is None and bool(row.pane)
+        return is_done and _tty_of(row.pid) != ""
+
+    def _is_interactive(self, row: WorkerRow, profile: AgentProfile | None) -> bool:
+        if profile is None:
+            return False
+        mode, permission = self.config.mode_of(row.type), self.config.permission_of(row.type)
+        return effective_mode(profile, mode, permission) == "interactive"
+
+    def _take(self, number: int, one: _Watched, verdicts: Sequence[Verdict], now: float) -> None:
+        before = dict(one.found)
+        for verdict in verdicts:
+            one.found[verdict.source] = _dated(verdict, one.found.get(verdict.source), now)
+        if one.found != before:
+            self._journal.set_worker(number, shows=written(one.found.values()))
+        one.stands = _dated(decide(one.found.values()), one.stands, now)
+        self._apply(number, one, now)
+
+    def _due(self, one: _Watched) -> float | None:
+        """Return when what stands counts (seconds since the epoch), None when it does not or did already."""
+        if one.stands is None or one.stands.verdict == one.applied:
+            return None
+        settle = settle_seconds(one.stands.verdict, interactive=one.interactive, is_done=one.is_done)
+        return None if settle is None else one.stands.since + settle
+
+    def _apply(self, number: int, one: _Watched, now: float) -> None:
+        at = self._due(one)
+        if at is None or at > now or one.stands is None:
+            return
+        one.applied = one.stands.verdict
+        row = self._journal.worker(number)
+        # One that was told to end comes to its end; one that is held shows nothing new.
+        if not row.reason and not row.paused:
+            self._bring(row, one, one.stands.verdict)
+            one.is_done = self._journal.worker(number).state in ENDED
+
+    def _bring(self, row: WorkerRow, one: _Watched, verdict: Verdict) -> None:
+        """Bring a worker into the state that a verdict means."""
+        state, shown = verdict.state, f"{verdict.rule} {verdict.reason}".strip()
+        if state is AgentState.WAITING or (state is AgentState.ERROR and one.interactive):
+            what = verdict.reason or "a person"
+            what = f"error: {what}" if state is AgentState.ERROR else what
+            if (row.state, row.waits) != (WorkerState.WAITING, what):
+                self._crew.wait(row, what, shown)
+        elif state is AgentState.IDLE and one.interactive and row.worked and row.state in ACTIVE:
+            self._crew.end_turn(row, shown)
+        elif row.state is WorkerState.WAITING or (
+            state is AgentState.WORKING and (row.state in ENDED or not row.worked)
+        ):
+            self._crew.work(row, shown)
+
+
+def _dated(verdict: Verdict, last: Evidence | None, now: float) -> Evidence:
+    """Return a verdict with since when its state stands."""
+    return Evidence(verdict, last.since if last and last.verdict.state is verdict.state else now)
+
+
+def _tty_of(pid: int) -> str:
+    """Return the terminal that a worker's wrapper was started on, '' when it is gone."""
+    try:
+        return str(Path(f"/proc/{pid}/fd/0").readlink())
+    except OSError:
+        return ""

@@ -1,0 +1,116 @@
+"""A worker that waits is answered in place: its dialog is shown, and only what is pressed goes to it."""
+
+from __future__ import annotations
+
+from aiorch.answer import Answering
+from aiorch.paths import RunPaths
+from aiorch.tmux.ask import Ask
+from aiorch.workers.profile import load_profiles
+from conftest import LabMaker
+from support.client import PREFIX, Client
+from support.lab import Lab, until
+from support.puppet import CONFIG, Puppet, install
+
+DIALOG = r"\033[H\033[2J Do you want to run this?\n\n touch x\n\n \033[1m> 1. Yes\033[0m\n   2. No\n"
+
+
+def waiting(lab: Lab, config: str = CONFIG) -> Puppet:
+    """Return a worker that shows a dialog."""
+    install(lab)
+    lab.start(config)
+    puppet = Puppet(lab)
+    puppet.begin()
+    puppet.draw(DIALOG)
+    puppet.title("waiting permission: touch x")
+    puppet.wait("waiting", "permission: touch x")
+    return puppet
+
+
+def answering(puppet: Puppet) -> Answering:
+    profiles = load_profiles(puppet.lab.home / ".config/aiorch/profiles")
+    run = RunPaths(puppet.lab.run)
+    return Answering(Ask(str(puppet.lab.socket)), run, puppet.row, profiles["puppet"].states)
+
+
+def test_the_key_shows_the_dialog_and_hands_on_what_is_pressed(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(100, 30))
+    lab.load_plugin()
+    puppet = waiting(lab)
+    with Client(str(lab.socket), size=(100, 30)) as client:
+        client.wait_for("$")
+        client.send(PREFIX + "O")
+        client.wait_for("Answer a: permission: touch x")
+        client.send("a")
+        client.wait_for("a waits: permission: touch x")
+        client.wait_for("> 1. Yes")
+        client.send("2")
+        until(lambda: puppet.keys == "2", "it went to the dialog")
+        client.send("\033[B\r")
+        until(lambda: puppet.keys == "2\033[B\n", "so did these")
+        puppet.title("working")
+        until(lambda: "waits: permission" not in client.screen(), "the popup closes")
+    assert puppet.keys == "2\033[B\n"
+
+
+def test_a_key_for_a_dialog_that_is_gone_goes_nowhere(lab: Lab) -> None:
+    puppet = waiting(lab)
+    one = answering(puppet)
+    shown = one.look()
+    assert shown.waits == "permission: touch x" and any("touch x" in row for row in shown.rows)
+    puppet.title("waiting permission: rm -r y")
+    until(lambda: one.look().waits == "permission: rm -r y", "another dialog")
+    assert "something else" in one.press(shown, "1")
+    puppet.title("working")
+    until(lambda: not one.look().waits, "it works")
+    assert "something else" in one.press(shown, "\r")
+    puppet.title("waiting permission: touch x")
+    until(lambda: one.look() == shown, "as at first")
+    lab.tmux("copy-mode", "-t", puppet.row.pane)
+    assert "copy mode" in one.press(shown, "1")
+    lab.tmux("send-keys", "-t", puppet.row.pane, "-X", "cancel")
+    assert one.press(shown, "\x0c") != ""
+    assert one.press(shown, "a;") == ""
+    until(lambda: puppet.keys == "a;", "it went to the dialog")
+
+
+def test_nobody_is_answered_when_nobody_waits(lab: Lab) -> None:
+    lab.start()
+    assert "no worker waits" in lab.aiorch("next", check=False).stderr
+    assert "needs a terminal" in lab.aiorch("answer", check=False).stderr
+
+
+def test_next_goes_round_the_workers_that_wait(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(120, 40))
+    first = waiting(lab)
+    second = Puppet(lab, "b")
+    second.begin()
+    second.title("waiting question")
+    second.wait("waiting")
+    with Client(str(lab.socket), size=(120, 40)) as client:
+        client.wait_for("$")
+        name = lab.tmux("list-clients", "-F", "#{?client_control_mode,,#{client_name}}").strip()
+        for puppet in (first, second, first):
+            lab.aiorch("next", "--client", name)
+            assert lab.tmux("display-message", "-p", "-c", name, "#{pane_id}") == puppet.row.pane
+
+
+def test_the_user_is_told_in_every_way_that_is_chosen(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(100, 30))
+    told = lab.root / "told.json"
+    script = lab.put_program("teller", f"#!/bin/sh\nenv >{told}.new && mv {told}.new {told}\n")
+    notify = f'[notify]\nbell = true\nterminal = "osc777"\ncommand = ["{script}", "x"]\n'
+    install(lab)
+    lab.start(CONFIG + notify)
+    puppet = Puppet(lab)
+    with Client(str(lab.socket), size=(100, 30)) as client:
+        client.wait_for("$")
+        puppet.begin()
+        puppet.title("waiting permission: echo #(touch bad); %H $(x)")
+        client.wait_for("aiorch: a waits: permission: echo #(touch bad); %H $(x)")
+        client.wait_for(lambda _: "\033]777;notify;aiorch;a waits" in client.received)
+        assert "\a\033]" in client.received
+    until(told.exists, "the program was run")
+    variables = dict(line.split("=", 1) for line in told.read_text().splitlines() if "=" in line)
+    assert variables["AIORCH_WORKER"] == "a" and variables["AIORCH_STATE"] == "waiting"
+    assert variables["AIORCH_REASON"] == "permission: echo #(touch bad); %H $(x)"
+    assert not list(lab.root.rglob("bad"))
