@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from aiorch.engine.witness import Terminals
 
-TICK = 0.04
+TICK = 0.05
 QUIET = 0.16
 """Seconds of silence after which a screen counts as drawn: spinners turn every 0.1 s, dialogs keep still."""
 
