@@ -96,6 +96,11 @@ _COMMANDS = (
         "print the directives that a recorded log of a pane gives",
         "aiorch replay raw.log --cols 80 --rows 24 --agent claude --json",
     ),
+    (
+        "explain",
+        "tell the state that a stored screen of an agent shows, and the rule that says so",
+        "aiorch explain --agent claude --screen screen.txt --json",
+    ),
     ("demo", "run the main job with scripted agents", "aiorch demo --headless"),
 )
 _INTERNAL = ("revive", "monitor", "new")
@@ -297,6 +302,21 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="also what does not count, with the reason")
 
 
+def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--agent", default="", metavar="NAME", help="what it shows (default: a program we do not know)"
+    )
+    parser.add_argument(
+        "--screen", metavar="FILE", help="its rows, as `capture-pane -p` prints them; `-` is standard input"
+    )
+    parser.add_argument("--title", default="", metavar="TEXT", help="the title of the pane")
+    parser.add_argument("--cols", type=int, metavar="N", help="of the pane (default: the longest row)")
+    parser.add_argument(
+        "--rows", type=int, metavar="N", help="of the pane: so many lines at the end count (default: all)"
+    )
+    _add_json(parser)
+
+
 def _add_demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--headless", action="store_true", help="do not attach, also with a terminal")
     parser.add_argument("--keep", action="store_true", help="leave the demo's tmux server running")
@@ -332,6 +352,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "show": _add_show,
     "init": _add_init,
     "replay": _add_replay,
+    "explain": _add_explain,
     "demo": _add_demo,
     "revive": _add_place,
 }

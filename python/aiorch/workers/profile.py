@@ -17,6 +17,7 @@ from aiorch.plan.rules import SHELL
 from aiorch.teach.lesson import Teaching, read_teaching
 from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.workers.executable import find_executable
+from aiorch.workers.state_rules import StateRules, builtin_states, read_states
 
 AUTO = "auto"
 # Tasks are written for agents, and by strangers: only a worker of type shell has one that is a command.
@@ -82,6 +83,7 @@ class AgentProfile:
     lead: tuple[str, ...] = ("{agent}",)
     env: Mapping[str, str] = field(default_factory=dict)
     screen: Mapping[str, Any] = field(default_factory=dict)
+    states: StateRules = field(default_factory=StateRules)
     teach: Teaching | None = None
     sessions: tuple[str, ...] = ()
     raw: bool = False
@@ -334,6 +336,7 @@ def _is_process(wanted: str, name: str) -> bool:
 def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfile:
     file = read_toml(path)
     screen = _screen(path, file, problems)
+    states = _states(path, file)
     reader = Reader(file, (), file.data)
     name = reader.text("name", path.stem, choices=(path.stem,))
     profile = AgentProfile(
@@ -347,6 +350,7 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         lead=_here(reader.words("lead", ("{agent}",))),
         env=_env(reader.sub("env")),
         screen=screen,
+        states=states,
         sessions=reader.words("sessions"),
         teach=read_teaching(reader.sub("teach")),
         raw=reader.flag("raw"),
@@ -377,6 +381,13 @@ def _screen(path: Path, file: TomlFile, problems: list[str]) -> Mapping[str, Any
         problems += [f"{path.name}: {problem}" for problem in error.problems]
         return {}
     return table
+
+
+def _states(path: Path, file: TomlFile) -> StateRules:
+    """Return the profile's `[states]` table; without one the rules for an agent of its name."""
+    like = path.stem if path.stem in builtin_states() else ""
+    table = file.data.pop("states", {"like": like} if like else {})
+    return read_states(path.stem, Reader(file, ("states",), table))
 
 
 def _launch(reader: Reader) -> Launch:
