@@ -99,6 +99,11 @@ _COMMANDS = (
         "print the directives that a recorded log of a pane gives",
         "aiorch replay raw.log --cols 80 --rows 24 --agent claude --json",
     ),
+    (
+        "explain",
+        "tell the state that a stored screen of an agent shows, and the rule that says so",
+        "aiorch explain --agent claude --screen screen.txt --json",
+    ),
     ("demo", "run the main job with scripted agents", "aiorch demo --headless"),
 )
 _INTERNAL = ("revive", "monitor", "new")
@@ -301,20 +306,18 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="WORKER", help="the worker")
+    parser.add_argument(
+        "--agent", default="", metavar="NAME", help="what it shows (default: a program we do not know)"
+    )
+    parser.add_argument(
+        "--screen", metavar="FILE", help="its rows, as `capture-pane -p` prints them; `-` is standard input"
+    )
+    parser.add_argument("--title", default="", metavar="TEXT", help="the title of the pane")
+    parser.add_argument("--cols", type=int, metavar="N", help="of the pane (default: the longest row)")
+    parser.add_argument(
+        "--rows", type=int, metavar="N", help="of the pane: so many lines at the end count (default: all)"
+    )
     _add_json(parser)
-
-
-def _add_waiting(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "name", nargs="?", metavar="WORKER", help="the worker (default: the first that waits)"
-    )
-
-
-def _add_client(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--client", metavar="NAME", help="the tmux client (default: the one we are called in)"
-    )
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -355,6 +358,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "show": _add_show,
     "init": _add_init,
     "replay": _add_replay,
+    "explain": _add_explain,
     "demo": _add_demo,
     "revive": _add_place,
 }

@@ -241,6 +241,12 @@ def _demo(options: argparse.Namespace) -> int:
     return demo.main(options)
 
 
+def _explain(options: argparse.Namespace) -> int:
+    from aiorch.explain import explain
+
+    return explain(options)
+
+
 def _replay(options: argparse.Namespace) -> int:
     from aiorch.replay import replay
 
@@ -299,6 +305,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "init": _init,
     "doctor": _doctor,
     "replay": _replay,
+    "explain": _explain,
     "demo": _demo,
     "resume": _resume,
     "revive": _revive,

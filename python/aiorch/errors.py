@@ -99,5 +99,11 @@ class ReplayError(AiorchError):
     exit_code = 2
 
 
+class ExplainError(AiorchError):
+    """A screen that was given to `aiorch explain` cannot be read."""
+
+    exit_code = 2
+
+
 class BundleError(AiorchError):
     """The bundle for a bug report cannot be written where it was asked for."""

@@ -17,7 +17,7 @@ from aiorch.plan.rules import SHELL
 from aiorch.teach.lesson import Teaching, read_teaching
 from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.workers.executable import find_executable
-from aiorch.workers.state_rules import StateRules, read_states
+from aiorch.workers.state_rules import StateRules, builtin_states, read_states
 
 AUTO = "auto"
 # Tasks are written for agents, and by strangers: only a worker of type shell has one that is a command.
@@ -336,7 +336,7 @@ def _is_process(wanted: str, name: str) -> bool:
 def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfile:
     file = read_toml(path)
     screen = _screen(path, file, problems)
-    states = _states(path, file, problems)
+    states = _states(path, file)
     reader = Reader(file, (), file.data)
     name = reader.text("name", path.stem, choices=(path.stem,))
     profile = AgentProfile(
@@ -383,14 +383,11 @@ def _screen(path: Path, file: TomlFile, problems: list[str]) -> Mapping[str, Any
     return table
 
 
-def _states(path: Path, file: TomlFile, problems: list[str]) -> StateRules:
-    """Return the profile's `[states]` table: from the file itself, else from the one in `states/`."""
-    beside = path.parent / "states" / path.name
-    other = read_toml(beside) if "states" not in file.data and beside.exists() else file
-    states = read_states(path.stem, Reader(other, ("states",), other.data.pop("states", {})))
-    if other is not file:
-        problems += other.all_problems()
-    return states
+def _states(path: Path, file: TomlFile) -> StateRules:
+    """Return the profile's `[states]` table; without one the rules for an agent of its name."""
+    like = path.stem if path.stem in builtin_states() else ""
+    table = file.data.pop("states", {"like": like} if like else {})
+    return read_states(path.stem, Reader(file, ("states",), table))
 
 
 def _launch(reader: Reader) -> Launch:

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from aiorch.workers.state_rules import Rule, StateRules
+    from aiorch.workers.state_rules import Box, Rule, StateRules
 
 MAX_REASON = 160
 """Characters of a reason; agents' texts have no end."""
 
+COMMON = "common."
+"""What the names of rules that hold for any program begin with."""
+
 _FRAME = "│┃║┆╎▏▎▌▐█"
-_BLANK = " \u00a0\t"
+_BLANK = " \t"
 _EDGES = _BLANK + _FRAME
 _SPACES = re.compile(r"\s+")
+_PADDING = re.compile(" {5,}")
+_OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
+_NAMES = re.compile(r"\{(\w+)\}")
 _QUESTION = re.compile(r"^[^\w\n]*(\S[^\n]*\?)[^\w\n]*$", re.MULTILINE)
 
 
@@ -103,12 +110,19 @@ def judge(states: StateRules, glance: Glance) -> Verdict:
     """
     screen = screen_verdict(states, glance)
     title = title_verdict(states, glance.title)
-    if title is None or screen.state in (AgentState.WAITING, AgentState.EXITED):
+    if title is None or screen.state is AgentState.EXITED:
+        return screen
+    if screen.state is AgentState.WAITING and not _is_guess(screen, title):
         return screen
     # Titles know of no errors: an agent that failed has the title of one that is ready.
     if screen.state is AgentState.ERROR and title.state is AgentState.IDLE:
         return screen
     return title
+
+
+def _is_guess(screen: Verdict, title: Verdict) -> bool:
+    """Say whether a question was only found by rules for any program, and the title knows better."""
+    return screen.rule.startswith(COMMON) and title.state is AgentState.WORKING
 
 
 def title_verdict(states: StateRules, title: str) -> Verdict | None:
@@ -118,7 +132,7 @@ def title_verdict(states: StateRules, title: str) -> Verdict | None:
     for rule in states.title_rules:
         found = rule.match.search(title)
         if found:
-            return _verdict(states, rule, found, title, "title")
+            return Verdict(rule.state, _reason(rule, found, title), rule.name, "title")
     return None
 
 
@@ -128,13 +142,16 @@ def screen_verdict(states: StateRules, glance: Glance) -> Verdict:
     for rule in states.screen_rules:
         found = _matches(rule, view, glance)
         if found:
-            text = view.region(rule.region, rule.count)
-            return _verdict(states, rule, found, text, "screen")
-    return Verdict(AgentState.UNKNOWN, "nothing on the screen tells", "screen.none", "screen")
+            reason = _reason(rule, found, view.region(rule.region, rule.count))
+            return Verdict(rule.state, reason, rule.name, "screen")
+    if states.otherwise is AgentState.UNKNOWN or not view.rows:
+        return Verdict(AgentState.UNKNOWN, "nothing on the screen tells", "screen.none", "screen")
+    return Verdict(states.otherwise, "nothing on the screen tells otherwise", "screen.none", "screen")
 
 
 def _view(states: StateRules, glance: Glance) -> View:
-    both = [(row, bare) for row in glance.rows if (bare := _bare(row))]
+    plain = (row.replace("\u00a0", " ") for row in glance.rows)
+    both = [(row, bare) for row in plain if (bare := _bare(row))]
     rows = [row for row, _ in both]
     view = View(rows, [bare for _, bare in both])
     box = states.box
@@ -146,20 +163,28 @@ def _view(states: StateRules, glance: Glance) -> View:
             break
     if view.prompt < 0:
         return view
-    below = rows[view.prompt + 1 :]
-    view.top = view.prompt
+    _find_edges(view, box)
+    return view
+
+
+def _find_edges(view: View, box: Box) -> None:
+    """Find out where the input box around the prompt row begins, and whether there is one."""
+    rows, prompt = view.rows, view.prompt
+    below = rows[prompt + 1 :]
+    view.top = prompt
     if box.edge is None:
         view.boxed = len(below) <= box.below
-        return view
+        return
     # The user's draft may have several rows.
-    while view.top > 0 and view.prompt - view.top < box.height and not box.edge.match(rows[view.top]):
-        view.top -= 1
-    opened = bool(box.edge.match(rows[view.top]))
-    closed = next((n for n, row in enumerate(below) if box.edge.match(row)), None)
-    if not opened:
-        view.top = view.prompt
-    view.boxed = opened and closed is not None and closed <= box.height and len(below) - closed <= box.below
-    return view
+    top = next((n for n in range(prompt, max(-1, prompt - box.height), -1) if box.edge.match(rows[n])), None)
+    closed = next((n for n, row in enumerate(below[: box.height]) if box.edge.match(row)), None)
+    is_empty = len(rows[prompt].strip(_EDGES)) <= 1
+    if top is not None and (closed is not None or prompt - top == 1):
+        view.top = top
+        view.boxed = len(below) - 1 - (closed or 0) <= box.below
+    elif is_empty:
+        # A pane of a few rows, or an older form: no rule above, or none below.
+        view.boxed = len(below) <= box.below
 
 
 def _bare(row: str) -> str:
@@ -169,7 +194,8 @@ def _bare(row: str) -> str:
     while start[:1] and start[0] in _FRAME:
         row = start.lstrip(_FRAME)
         start = row.lstrip(_BLANK)
-    return row
+    # Padding tells nothing, and costs regular expressions much.
+    return _PADDING.sub("    ", row) if "     " in row else row
 
 
 def _matches(rule: Rule, view: View, glance: Glance) -> re.Match[str] | None:
@@ -194,29 +220,23 @@ def _matches(rule: Rule, view: View, glance: Glance) -> re.Match[str] | None:
     return last
 
 
-def _verdict(states: StateRules, rule: Rule, found: re.Match[str], text: str, source: str) -> Verdict:
-    return Verdict(rule.state, _reason(rule, found, text), f"{states.name_of(rule)}", source)
-
-
 def _reason(rule: Rule, found: re.Match[str], text: str) -> str:
-    """Fill a rule's template from the groups of its match, else from what `detail` finds in the region."""
-    values = {name: value for name, value in found.groupdict().items() if value}
-    if "{what}" in rule.reason and "what" not in values:
-        values["what"] = _detail(rule, found, text)
-    filled = rule.reason
-    for name, value in values.items():
-        filled = filled.replace("{" + name + "}", _tidy(value))
-    filled = re.sub(r"\{\w+\}", "", filled).strip().rstrip(":").rstrip()
+    """Fill a rule's template; a part in brackets stays only when all that it names was found."""
+    values = {name: _tidy(value) for name, value in found.groupdict().items() if value}
+    if rule.detail and "what" not in values:
+        details = (pattern.search(text) for pattern in rule.detail)
+        values["what"] = next((_tidy(detail["what"] or "") for detail in details if detail), "")
+    if "{question}" in rule.reason:
+        questions = _QUESTION.findall(text, 0, found.end())
+        values["question"] = _tidy(questions[-1]) if questions else ""
+    template = _OPTIONAL.sub(lambda part: part[1] if _is_known(part[1], values) else "", rule.reason)
+    # One pass: what an agent wrote is never filled in again.
+    filled = _NAMES.sub(lambda name: values.get(name[1], ""), template).strip()
     return filled if len(filled) <= MAX_REASON else filled[: MAX_REASON - 1] + "…"
 
 
-def _detail(rule: Rule, found: re.Match[str], text: str) -> str:
-    for pattern in rule.detail:
-        match = pattern.search(text)
-        if match:
-            return match["what"] or ""
-    questions = _QUESTION.findall(text, 0, found.end())
-    return str(questions[-1]) if questions else ""
+def _is_known(part: str, values: Mapping[str, str]) -> bool:
+    return all(values.get(name) for name in _NAMES.findall(part))
 
 
 def _tidy(text: str) -> str:

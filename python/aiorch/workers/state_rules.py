@@ -12,13 +12,13 @@ from aiorch.toml_file import Reader, read_toml
 from aiorch.workers.state import AgentState
 
 REGIONS = ("title", "screen", "bottom", "dialog", "above", "box", "below")
-"""Where a rule looks; all but `title` and `screen` take a number of rows, `bottom 12`."""
+"""Where a rule looks; most take a number of rows: `bottom 12`."""
 
-SHELL_PROMPT = "shell-prompt"
+SHELL_PROMPT = "common.screen.shell-prompt"
 """The common rule whose state an agent may set by `at_shell`."""
 
 _FOLDER = Path(__file__).with_name("profiles") / "states"
-_COMMON = _FOLDER / "common.toml"
+_COMMON = "common"
 _JUDGED = [state.value for state in AgentState if state is not AgentState.UNKNOWN]
 _MANY = 200
 
@@ -28,9 +28,10 @@ class Rule:
     """One sign of one state.
 
     The last match of `match` in the region counts; `unless` may not match behind it, `needs` must match in
-    the region `within`, too. `box`, `cursor` and `alternate` must be as said, where something is said. In `reason`,
-    `{name}` is a group of the match; `{what}` comes from the first of `detail` that matches when the
-    match has no such group, else it is the last question of the region.
+    the region `within`, too. `box`, `cursor` and `alternate` must be as said, where something is said.
+    In `reason`, `{name}` is a group of the match, `{what}` comes from the first of `detail` that matches
+    when the match has no such group, `{question}` is the last question before the match; a part in brackets
+    vanishes when what it names was not found.
     """
 
     name: str
@@ -46,7 +47,6 @@ class Rule:
     box: bool | None = None
     cursor: bool | None = None
     alternate: bool | None = None
-    common: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,15 @@ class Box:
 class StateRules:
     """All rules of one agent, the strongest first.
 
-    `common` adds those that hold for any program; `at_shell` is what a shell's prompt at the bottom means.
+    `common` adds those that hold for any program; `at_shell` is what a shell's prompt at the bottom means,
+    `otherwise` what it means when no rule speaks.
     """
 
-    name: str = "common"
     box: Box | None = None
     rules: tuple[Rule, ...] = ()
     common: bool = True
     at_shell: AgentState = AgentState.IDLE
+    otherwise: AgentState = AgentState.UNKNOWN
 
     @cached_property
     def title_rules(self) -> tuple[Rule, ...]:
@@ -98,29 +99,44 @@ class StateRules:
             *(rule for rule in shared if rule.state is not waits),
         )
 
-    def name_of(self, rule: Rule) -> str:
-        """Return the full name of a rule, for the user: `claude.screen.menu`."""
-        where = "title" if rule.region == "title" else "screen"
-        return f"{'common' if rule.common else self.name}.{where}.{rule.name}"
-
 
 @lru_cache(1)
 def common_rules() -> tuple[Rule, ...]:
     """Return the rules that hold for any program."""
-    file = read_toml(_COMMON)
-    rules = read_states("common", Reader(file, ("states",), file.data.get("states", {})), common=True).rules
+    return _builtin(_COMMON).rules
+
+
+def builtin_states() -> list[str]:
+    """Return the names of the agents that have rules here."""
+    return sorted({path.stem for path in _FOLDER.glob("*.toml")} - {_COMMON})
+
+
+def read_states(name: str, reader: Reader) -> StateRules:
+    """Return the rules of a `[states]` table; mistakes are noted at its file.
+
+    With `like`, the rules of a built-in agent follow after the table's own.
+    """
+    rules = tuple(rule for one in reader.tables("rules") if (rule := _rule(one, name)))[:_MANY]
+    box = _box(reader.sub("box")) if "box" in reader.table else None
+    like = reader.text("like", choices=builtin_states())
+    base = _builtin(like) if like in builtin_states() else StateRules()
+    states = StateRules(
+        rules=rules + base.rules,
+        box=box or base.box,
+        common=reader.flag("common", True),
+        at_shell=AgentState(reader.text("at_shell", base.at_shell, choices=_JUDGED)),
+        otherwise=AgentState(reader.text("otherwise", base.otherwise, choices=list(AgentState))),
+    )
+    reader.finish()
+    return states
+
+
+@lru_cache(32)
+def _builtin(name: str) -> StateRules:
+    file = read_toml(_FOLDER / f"{name}.toml")
+    states = read_states(name, Reader(file, ("states",), file.data.get("states", {})))
     if file.all_problems():
         raise ConfigError(file.all_problems())
-    return rules
-
-
-def read_states(name: str, reader: Reader, *, common: bool = False) -> StateRules:
-    """Return the rules of a `[states]` table; mistakes are noted at its file."""
-    rules = tuple(rule for one in reader.tables("rules") if (rule := _rule(one, common)))[:_MANY]
-    box = _box(reader.sub("box")) if "box" in reader.table else None
-    at_shell = reader.text("at_shell", AgentState.IDLE, choices=_JUDGED)
-    states = StateRules(name, box, rules, reader.flag("common", True), AgentState(at_shell))
-    reader.finish()
     return states
 
 
@@ -131,7 +147,7 @@ def _box(reader: Reader) -> Box | None:
     return Box(prompt, edge, below, height) if prompt else None
 
 
-def _rule(reader: Reader, common: bool) -> Rule | None:
+def _rule(reader: Reader, agent: str) -> Rule | None:
     name = reader.text("name", filled=True)
     state = reader.text("state", "", choices=_JUDGED)
     region, count = _region(reader, "region", "dialog")
@@ -139,7 +155,8 @@ def _rule(reader: Reader, common: bool) -> Rule | None:
     match = _pattern(reader, "match", needed=True)
     unless, needs = _pattern(reader, "unless"), _pattern(reader, "needs")
     reason = reader.text("reason")
-    detail = tuple(filter(None, map(lambda text: _compiled(reader, "detail", text), reader.words("detail"))))
+    compiled = (_compiled(reader, "detail", text) for text in reader.words("detail"))
+    detail = tuple(pattern for pattern in compiled if pattern)
     flags = {key: _flag(reader, key) for key in ("box", "cursor", "alternate")}
     for key in ("name", "state"):
         if key not in reader.table:
@@ -149,8 +166,9 @@ def _rule(reader: Reader, common: bool) -> Rule | None:
     reader.finish()
     if match is None or not state:
         return None
+    where = "title" if region == "title" else "screen"
     return Rule(
-        name,
+        f"{agent}.{where}.{name}",
         AgentState(state),
         region,
         count,
@@ -160,7 +178,6 @@ def _rule(reader: Reader, common: bool) -> Rule | None:
         within,
         reason,
         detail,
-        common=common,
         **flags,
     )
 
