@@ -1,8 +1,8 @@
 """What it costs to know the states of 50 workers, and how soon a dialog is known: watching.py [cost|dialogs]...
 
 cost: CPU of the engine, and of tmux with and without an engine, while all 50 draw as working agents do (a
-spinner, ten times a second), then while half of them show dialogs. dialogs: the time from a dialog's last byte
-to the text in the status bar.
+spinner, ten times a second), then while half of them show dialogs. dialogs: the time from the last byte of a
+dialog to the text in the status bar.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ sys.stdout.write("\\033[2J\\033[H" + rows)
 turn = 0
 while True:
     if dialog and os.path.exists(dialog):
-        sys.stdout.write("\\033[15;1H\\033[J Do you want to proceed?\\n > 1. Yes\\n   2. No\\n\\n Esc to cancel")
+        sys.stdout.write("\\033[15;1H\\033[J Do you want to proceed?\\n > 1. Yes\\n   2. No\\n\\n Esc cancels")
         sys.stdout.flush()
         while os.path.exists(dialog): time.sleep(0.6)
     turn += 1

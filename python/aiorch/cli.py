@@ -68,7 +68,6 @@ _COMMANDS = (
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
     ("kill", "end a worker", "aiorch kill testing"),
     ("pause", "hold a worker where it is", "aiorch pause testing"),
-    ("explain", "tell what shows the state of a worker", "aiorch explain testing"),
     ("answer", "answer a worker that waits, in its own dialog", "aiorch answer testing"),
     ("next", "go to the next worker that waits for you", "aiorch next"),
     ("show", "show a directive as it was received", "aiorch show 3"),
@@ -101,8 +100,8 @@ _COMMANDS = (
     ),
     (
         "explain",
-        "tell the state that a stored screen of an agent shows, and the rule that says so",
-        "aiorch explain --agent claude --screen screen.txt --json",
+        "tell what shows the state of a worker, or what a stored screen of an agent shows",
+        "aiorch explain testing",
     ),
     ("demo", "run the main job with scripted agents", "aiorch demo --headless"),
 )
@@ -306,11 +305,14 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_explain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", nargs="?", metavar="WORKER", help="a worker of this run")
     parser.add_argument(
-        "--agent", default="", metavar="NAME", help="what it shows (default: a program we do not know)"
+        "--agent", default="", metavar="NAME", help="whose screen (default: a program we do not know)"
     )
     parser.add_argument(
-        "--screen", metavar="FILE", help="its rows, as `capture-pane -p` prints them; `-` is standard input"
+        "--screen",
+        metavar="FILE",
+        help="a stored screen: its rows, as `capture-pane -p` prints them; `-` is standard input",
     )
     parser.add_argument("--title", default="", metavar="TEXT", help="the title of the pane")
     parser.add_argument("--cols", type=int, metavar="N", help="of the pane (default: the longest row)")
@@ -318,6 +320,18 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
         "--rows", type=int, metavar="N", help="of the pane: so many lines at the end count (default: all)"
     )
     _add_json(parser)
+
+
+def _add_waiting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name", nargs="?", metavar="WORKER", help="the worker (default: the first that waits)"
+    )
+
+
+def _add_client(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--client", metavar="NAME", help="the tmux client (default: the one we are called in)"
+    )
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -352,7 +366,6 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "retry": _add_name,
     "kill": _add_name,
     "pause": _add_name,
-    "explain": _add_explain,
     "answer": _add_waiting,
     "next": _add_client,
     "show": _add_show,

@@ -103,19 +103,6 @@ def _named(options: argparse.Namespace) -> int:
     return _tell(request(_root(options), {"verb": options.command, "name": options.name}))
 
 
-def _explain(options: argparse.Namespace) -> int:
-    from aiorch.ui.explain import explained, explanation
-
-    with _reading(options) as journal:
-        row = journal.named([options.name]).get(options.name)
-        if row is None:
-            raise RequestError(f"there is no worker {printable(options.name)} in this run")
-        steps = [step for step in journal.transitions() if step.worker == row.number]
-    now = time.time()
-    _say(json.dumps(explained(row, steps, now), indent=1) if options.json else explanation(row, steps, now))
-    return 0
-
-
 def _answer_worker(options: argparse.Namespace) -> int:
     from aiorch.answer import answer
 
@@ -243,8 +230,20 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _explain(options: argparse.Namespace) -> int:
     from aiorch.explain import explain
+    from aiorch.ui.explain import explained, explanation
 
-    return explain(options)
+    if options.name is None:
+        return explain(options)
+    if options.screen is not None:
+        raise UsageError("name a worker or a stored screen, not both")
+    with _reading(options) as journal:
+        row = journal.named([options.name]).get(options.name)
+        if row is None:
+            raise RequestError(f"there is no worker {printable(options.name)} in this run")
+        steps = [step for step in journal.transitions() if step.worker == row.number]
+    now = time.time()
+    _say(json.dumps(explained(row, steps, now), indent=1) if options.json else explanation(row, steps, now))
+    return 0
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -291,7 +290,6 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pause": _named,
     "stop": _stop,
     "tidy": _tidy,
-    "explain": _explain,
     "answer": _answer_worker,
     "next": _next,
     "show": _show,
