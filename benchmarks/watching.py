@@ -1,4 +1,4 @@
-"""What it costs to know the states of 50 workers, and how soon a dialog is known: watching.py [cost|dialogs]...
+"""What knowing the states of 50 workers costs, and how soon a dialog is known: watching.py [cost|dialogs]...
 
 cost: CPU of the engine, and of tmux with and without an engine, while all 50 draw as working agents do (a
 spinner, ten times a second), then while half of them show dialogs. dialogs: the time from the last byte of a
@@ -34,7 +34,7 @@ sys.stdout.write("\\033[2J\\033[H" + rows)
 turn = 0
 while True:
     if dialog and os.path.exists(dialog):
-        sys.stdout.write("\\033[15;1H\\033[J Do you want to proceed?\\n > 1. Yes\\n   2. No\\n\\n Esc cancels")
+        sys.stdout.write("\\033[15;1H\\033[J Do you want to go on?\\n > 1. Yes\\n   2. No\\n\\n Esc cancels")
         sys.stdout.flush()
         while os.path.exists(dialog): time.sleep(0.6)
     turn += 1

@@ -17,7 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "python"))
 
 from aiorch import cli, trust  # noqa: E402
-from aiorch.config import MODES, PERMISSIONS, TERMINAL_NOTES, Config, Notify, UserType, load_config  # noqa: E402
+from aiorch.config import (  # noqa: E402
+    MODES,
+    PERMISSIONS,
+    RATE_LIMIT,
+    TERMINAL_NOTES,
+    Config,
+    Notify,
+    UserType,
+    load_config,
+)
 from aiorch.journal import WorkerState  # noqa: E402
 from aiorch.plan.rules import Rule  # noqa: E402
 from aiorch.ui.status import StatusStyle, status_text  # noqa: E402
@@ -54,6 +63,11 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "fold_after": ("0 to 604800", "Seconds after which the pane of a done worker is closed; 0 leaves it."),
     "permissions": (" ".join(PERMISSIONS), "What workers may do by themselves: see [agents](agents.md)."),
     "mode": (" ".join(MODES), "Whether a worker runs to its end, or its program stays open in the pane."),
+    "rate_limit": (
+        " ".join(RATE_LIMIT),
+        "What becomes of a worker at its rate limit: it waits for you, or is parked: ended, and begun again"
+        " in its own session when the limit is over.",
+    ),
     "approve": ("auto ask", "`ask` asks before every start, whoever asked for it."),
     "fenced": ("accept ask ignore", "What becomes of a directive in a code fence, where one can be told."),
     "history_limit": ("0 to 1000000", "Lines of scroll-back of a worker's pane."),

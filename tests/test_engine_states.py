@@ -168,3 +168,25 @@ def test_what_shows_a_workers_state_is_told(puppet: Puppet) -> None:
         "a is waiting: permission: touch x\nits agent is waiting, by puppet.title.waiting\n"
     )
     assert puppet.lab.aiorch("explain", "b", check=False).returncode == 1
+
+
+def test_a_worker_at_its_rate_limit_is_parked_and_comes_back(lab: Lab) -> None:
+    install(lab)
+    lab.start(CONFIG + 'rate_limit = "park"\nmax_workers = 1\n')
+    puppet = Puppet(lab)
+    puppet.begin()
+    puppet.title("working")
+    until(lambda: puppet.row.worked, "it is seen at work")
+    began = time.time()
+    puppet.title("waiting rate limit until in 2 seconds")
+    puppet.wait("queued")
+    lab.wait_told("QUEUED", "a: parked until ")
+    # Its place is free meanwhile.
+    other = Puppet(lab, "b")
+    other.begin()
+    other.draw("exit 0")
+    other.wait("done")
+    puppet.wait("working")
+    assert puppet.row.attempt == 2
+    assert time.time() - began > 2
+    lives_are_right(lab)

@@ -14,6 +14,7 @@ from aiorch.trust import Demand, Speaker, Verdict
 
 PERMISSIONS = ("ask", "edit", "full")
 MODES = ("oneshot", "interactive")
+RATE_LIMIT = ("wait", "park")
 FENCED = ("accept", "ask", "ignore")
 TASK_VIA = ("arg", "stdin", "file")
 OCCASIONS = ("waiting", "failed", "done")
@@ -72,6 +73,7 @@ class Config:
     fold_after: float = 0.0
     permissions: str = "edit"
     mode: str = "oneshot"
+    rate_limit: str = "wait"
     approve: str = "auto"
     fenced: str = "accept"
     history_limit: int = 2000
@@ -126,6 +128,7 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
         fold_after=reader.number("fold_after", base.fold_after, 0, 7 * 86400),
         permissions=reader.text("permissions", base.permissions, choices=PERMISSIONS),
         mode=reader.text("mode", base.mode, choices=MODES),
+        rate_limit=reader.text("rate_limit", base.rate_limit, choices=RATE_LIMIT),
         approve=reader.text("approve", base.approve, choices=("auto", "ask")),
         fenced=reader.text("fenced", base.fenced, choices=FENCED),
         history_limit=reader.whole("history_limit", base.history_limit, 0, 1_000_000),

@@ -23,6 +23,9 @@ from aiorch.tmux.session import Placed, Session, Spawn
 from aiorch.workers.profile import AgentProfile
 
 STOPPED = "stopped by the user"
+PARKED = "parked until "
+"""How the reason of a worker begins that is ended because of a rate limit, to begin again after it."""
+
 MAX_DELAY = 3600.0
 AGAIN_SECONDS = 1.0
 UNKNOWN_DEPTH = 99
@@ -277,7 +280,9 @@ class Crew:
             status, reason = self._ask_tmux(row)
             source = "by tmux" if status is not None else ""
         evidence = f"{reason} {source}".rstrip()
-        if row.reason:
+        if row.reason.startswith(PARKED):
+            self._come_back(row, f"{row.reason}: {evidence}")
+        elif row.reason:
             # Told to end, whatever it says then: by the user it is killed, by its time limit it failed.
             state = WorkerState.KILLED if row.reason == STOPPED else WorkerState.FAILED
             self.end(row, state, status, row.reason, f"{row.reason}: {evidence}")
@@ -291,6 +296,13 @@ class Crew:
             self._columns.show_state(row, "failed")
         else:
             self.end(row, WorkerState.FAILED, status, reason, evidence)
+
+    def _come_back(self, row: WorkerRow, evidence: str) -> None:
+        """Queue a worker again that ended because of a rate limit, in its agent's session if it has one."""
+        with self._journal.transaction():
+            self.queue_again(row, evidence, not_before=row.not_before, resumes=bool(row.session))
+            self._journal.add_event(Tag.QUEUED, f"{row.name}: {row.reason}")
+        self._columns.show_state(row, "parked")
 
     def _ask_tmux(self, row: WorkerRow) -> tuple[int | None, str]:
         """Return (status, reason) of a worker whose wrapper left no record: it was killed itself."""

@@ -89,6 +89,7 @@ class Run:
         self.states = States(self.crew, self.journal, config, profiles)
         self.states.follow = self._watch_files
         self.steering = Steering(self.crew, self.journal, launcher, config)
+        self.states.park = self.steering.park
         self.recovery = Recovery(
             self.crew, self.steering, self.session, self.journal, launcher, config, profiles, exits
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from aiorch.config import Config
@@ -14,6 +15,7 @@ from aiorch.journal import ACTIVE, ENDED, Journal, WorkerRow, WorkerState
 from aiorch.workers.evidence import Evidence, decide, read_back, settle_seconds, written
 from aiorch.workers.profile import AgentProfile, effective_mode
 from aiorch.workers.record import Record, record_of
+from aiorch.workers.reset import reset_time
 from aiorch.workers.state import AgentState, Verdict
 from aiorch.workers.state_rules import StateRules
 
@@ -45,6 +47,7 @@ class States:
         self._watched: dict[int, _Watched] = {}
         crew.observe, crew.unobserve = self._observe, self._forget
         self.follow: Callable[[], None] = lambda: None
+        self.park: Callable[[WorkerRow, datetime], None] = lambda _row, _until: None
 
     def begin(self, lookout: Lookout) -> None:
         """Look at all workers that are there; later ones are looked at from their start on."""
@@ -147,6 +150,11 @@ class States:
             return
         one.applied = one.stands.verdict
         row = self._journal.worker(number)
+        if self.config.rate_limit == "park" and one.stands.verdict.state is AgentState.WAITING:
+            until = reset_time(one.stands.verdict.reason, datetime.now().astimezone())
+            if until is not None and not row.reason:
+                self.park(row, until)
+                return
         # One that was told to end comes to its end; one that is held shows nothing new.
         if not row.reason and not row.paused:
             self._bring(row, one, one.stands.verdict)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 
 from aiorch.config import Config
-from aiorch.engine.crew import STOPPED, Crew
+from aiorch.engine.crew import PARKED, STOPPED, Crew
 from aiorch.errors import DirectiveError
 from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.local import LocalLauncher
 
 KILL_SECONDS = 3.0
+# Clocks differ, and limits end at full minutes.
+PARK_SLACK = 5.0
 _LOOK_SECONDS = 0.05
 
 
@@ -76,6 +79,13 @@ class Steering:
             raise DirectiveError(f"worker {name} is {row.state}: only one that has ended can be tried again")
         self._crew.queue_again(row, "asked for by the user")
         self._journal.set_directive(row.directive, DirectiveState.RUNNING)
+
+    def park(self, row: WorkerRow, until: datetime) -> None:
+        """End a worker that a rate limit holds, to begin again after it; its place is free till then."""
+        begins = until.timestamp() + PARK_SLACK
+        with self._journal.transaction():
+            self._journal.set_worker(row.number, reason=f"{PARKED}{until:%H:%M}", not_before=begins)
+            self.tell_to_end(row)
 
     def act(self) -> None:
         """Send the signals of what was written down in the last step."""
