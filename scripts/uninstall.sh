@@ -93,7 +93,7 @@ clean_server() {
 clean_home() {
   data=$(xdg "${XDG_DATA_HOME-}" .local/share)
   rm -rf "$data"/venv-* "$(cache_dir)"
-  rmdir "$data" 2>/dev/null
+  rmdir "$data" "$(xdg "${XDG_CONFIG_HOME-}" .config)" 2>/dev/null
   link=${HOME:?}/.local/bin/aiorch
   if [ "$(readlink "$link" 2>/dev/null)" = "$plugin/scripts/aiorch" ]; then rm -f "$link"; fi
   if [ -n "$purge" ]; then

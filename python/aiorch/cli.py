@@ -68,6 +68,7 @@ _COMMANDS = (
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
     ("kill", "end a worker", "aiorch kill testing"),
     ("pause", "hold a worker where it is", "aiorch pause testing"),
+    ("permit", "choose what workers may do by themselves, for good", "aiorch permit edit"),
     ("answer", "answer a worker that waits, in its own dialog", "aiorch answer testing"),
     ("next", "go to the next worker that waits for you", "aiorch next"),
     ("show", "show a directive as it was received", "aiorch show 3"),
@@ -322,6 +323,12 @@ def _add_explain(parser: argparse.ArgumentParser) -> None:
     _add_json(parser)
 
 
+def _add_permit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "level", metavar="ask|edit|full", help="ask in their panes, edit files, do everything"
+    )
+
+
 def _add_waiting(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", metavar="WORKER", help="the worker (default: the first that waits)"
@@ -366,6 +373,7 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "retry": _add_name,
     "kill": _add_name,
     "pause": _add_name,
+    "permit": _add_permit,
     "answer": _add_waiting,
     "next": _add_client,
     "show": _add_show,

@@ -46,6 +46,10 @@ def _start(options: argparse.Namespace) -> int:
     config = options.config.resolve() if options.config else None
     target = daemon.Target(place.socket, place.session, place.pane, options.agent, config)
     root = daemon.start(target, paths.state_dir())
+    if options.client:
+        from aiorch.first_run import ask_permissions
+
+        ask_permissions(place, options.client)
     _say(f"listening on pane {place.pane} (run {root.name})")
     return 0
 
@@ -113,6 +117,14 @@ def _next(options: argparse.Namespace) -> int:
     from aiorch.answer import go_to_next
 
     return go_to_next(RunPaths(_root(options)), _socket(options), options.client)
+
+
+def _permit(options: argparse.Namespace) -> int:
+    from aiorch.first_run import remember
+
+    path = remember(options.level)
+    _say(printable(f'permissions = "{options.level}" is in {path}'))
+    return 0
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -290,6 +302,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "pause": _named,
     "stop": _stop,
     "tidy": _tidy,
+    "permit": _permit,
     "answer": _answer_worker,
     "next": _next,
     "show": _show,

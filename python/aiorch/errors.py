@@ -31,6 +31,10 @@ class ConfigError(AiorchError):
         self.problems = problems
 
 
+class SettingsError(AiorchError):
+    """The user's settings cannot be changed as asked."""
+
+
 class DirectiveError(AiorchError):
     """A directive cannot be carried out as it was given."""
 

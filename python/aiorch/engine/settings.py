@@ -103,7 +103,9 @@ class UserSettings:
 
     @property
     def folders(self) -> list[Path]:
-        """Return the folders with the user's files, those that are there."""
+        """Return the folders with the user's files; the first is made, so that a first file there is seen."""
+        with suppress(OSError):
+            self._files.config.parent.mkdir(parents=True, exist_ok=True)
         both = (self._files.config.parent, self._files.profiles)
         return [folder for folder in dict.fromkeys(both) if folder.is_dir()]
 

@@ -74,6 +74,16 @@ def offer_arguments(program: Sequence[str], pane: str, client: str, run: str, wo
     return [*items, "Give that one up: it is not offered again", "d", drop]
 
 
+def permission_arguments(program: Sequence[str]) -> list[str]:
+    """Return the items of the menu that asks what workers may do by themselves."""
+    levels = (
+        ("Edit files in their directory (as usual)", "e", "edit"),
+        ("Nothing: they ask in their panes", "a", "ask"),
+        ("Everything, with no question at all", "f", "full"),
+    )
+    return [part for text, key, level in levels for part in (text, key, _in_shell(*program, "permit", level))]
+
+
 def _height(sections: Sequence[Section]) -> int:
     # A line between two sections, and the border.
     return sum(len(section) for section in sections) + len(sections) - 1 + 2
