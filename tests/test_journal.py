@@ -12,6 +12,7 @@ from aiorch.errors import JournalError
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
 from aiorch.journal.schema import STEPS, VERSION
 from aiorch.plan.schema import WorkerSpec
+from support.journals import LATER_COLUMNS
 from support.lives import check_lives
 
 
@@ -27,7 +28,7 @@ def _make_old(path: Path) -> None:
     Journal(path).close()
     database = sqlite3.connect(path)
     with database:
-        for column in ("ticks", "idempotent", "session", "resumes", "paused", "held", "depth"):
+        for column in LATER_COLUMNS:
             database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
         database.execute("DROP TABLE transitions")
         database.execute("DROP TABLE decisions")

@@ -68,7 +68,7 @@ _COMMANDS = (
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
     ("kill", "end a worker", "aiorch kill testing"),
     ("pause", "hold a worker where it is", "aiorch pause testing"),
-    ("show", "show a directive as it was received", "aiorch show 3"),
+    ("show", "show a worker's result and how it ended, or a directive as it was received", "aiorch show api"),
     ("log", "print the event log", "aiorch log"),
     (
         "events",
@@ -201,7 +201,10 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("number", type=int, help="of the directive, as the event log gives it")
+    parser.add_argument(
+        "what", metavar="WORKER|NUMBER", help="the worker's name, or the directive's number in the event log"
+    )
+    _add_json(parser)
 
 
 def _add_events(parser: argparse.ArgumentParser) -> None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from aiorch.capture.directive import Directive, Source
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
+from aiorch.journal.schema import STEPS
 from aiorch.paths import RunPaths
 from aiorch.plan.schema import WorkerSpec
+
+LATER_COLUMNS = re.findall(r"ALTER TABLE workers ADD COLUMN (\w+)", ";".join(STEPS))
+"""What the first journals did not have in their table of workers."""
 
 
 def new_run(root: Path) -> RunPaths:

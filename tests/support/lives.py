@@ -6,9 +6,9 @@ from aiorch.journal import ENDED, Journal, WorkerState
 
 _FOLLOWS: dict[WorkerState | None, set[WorkerState]] = {
     None: {WorkerState.QUEUED},
-    WorkerState.QUEUED: {WorkerState.STARTING, WorkerState.FAILED, WorkerState.KILLED},
+    WorkerState.QUEUED: {WorkerState.STARTING, WorkerState.FAILED, WorkerState.KILLED, WorkerState.SKIPPED},
     WorkerState.STARTING: {WorkerState.QUEUED, WorkerState.WORKING, *ENDED},
-    # Taken up after the loss of tmux it works on.
+    # Taken up after the loss of tmux it works on, and while its check runs.
     WorkerState.WORKING: {WorkerState.QUEUED, WorkerState.WORKING, *ENDED},
     **{state: {WorkerState.QUEUED} for state in ENDED},
 }
@@ -20,7 +20,8 @@ def check_lives(journal: Journal) -> None:
     for step in journal.transitions():
         before, attempt = states.get(step.worker, (None, 1))
         assert step.state in _FOLLOWS[before], (step, before)
-        again = step.state is WorkerState.QUEUED and before not in (None, WorkerState.STARTING)
+        never_ran = (None, WorkerState.STARTING, WorkerState.SKIPPED)
+        again = step.state is WorkerState.QUEUED and before not in never_ran
         assert step.attempt == attempt + again, (step, attempt)
         assert step.evidence, step
         states[step.worker] = (step.state, step.attempt)

@@ -50,6 +50,12 @@ STEPS = (
     # Events, transitions and decisions are numbered together from now on.
     "UPDATE transitions SET number = -number - (SELECT COALESCE(MAX(number), 0) FROM events);"
     "UPDATE transitions SET number = -number;",
+    "ALTER TABLE workers ADD COLUMN on_failure TEXT NOT NULL DEFAULT 'skip';"
+    "ALTER TABLE workers ADD COLUMN checking REAL NOT NULL DEFAULT 0;"
+    "ALTER TABLE workers ADD COLUMN directory TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE workers ADD COLUMN record TEXT NOT NULL DEFAULT '{}';"
+    "ALTER TABLE workers ADD COLUMN source TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE workers ADD COLUMN changes TEXT NOT NULL DEFAULT '{}';",
 )
 VERSION = len(STEPS)
 
