@@ -17,6 +17,7 @@ from aiorch.plan.rules import SHELL
 from aiorch.teach.lesson import Teaching, read_teaching
 from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.workers.executable import find_executable
+from aiorch.workers.exits import NotDone, read_exits, read_not_done
 
 AUTO = "auto"
 # Tasks are written for agents, and by strangers: only a worker of type shell has one that is a command.
@@ -62,25 +63,6 @@ class Launch:
     session: tuple[str, ...] = ()
     resume: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class NotDone:
-    """What shows that exit code 0 was none; one that fits is enough.
-
-    `screen` are beginnings of lines of the last screen (any case), when it ended `within` so many seconds
-    (0: whenever). `tool` are beginnings of what a tool answered that failed, by the agent's own record;
-    `last_tool` count only when nothing more was said after it. `notes` are beginnings of the agent's own
-    lines after its last message.
-    """
-
-    reason: str
-    means: str
-    screen: tuple[str, ...] = ()
-    within: float = 0.0
-    tool: tuple[str, ...] = ()
-    last_tool: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,8 +360,8 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         env=_env(reader.sub("env")),
         screen=screen,
         sessions=reader.words("sessions"),
-        exits=_exits(reader.sub("exit")),
-        not_done=tuple(_not_done(item) for item in reader.tables("not_done")),
+        exits=read_exits(reader.sub("exit")),
+        not_done=tuple(read_not_done(item) for item in reader.tables("not_done")),
         teach=read_teaching(reader.sub("teach")),
         raw=reader.flag("raw"),
         offered=reader.flag("offered", True),
@@ -429,34 +411,6 @@ def _launch(reader: Reader) -> Launch:
     if argv and wanted and not any(wanted in word for word in argv):
         reader.problem("argv", f'needs "{wanted}", or another task_via ({", ".join(TASK_VIA)})')
     return Launch(argv, via, permission, session, resume, inputs)
-
-
-def _exits(reader: Reader) -> dict[int, str]:
-    found = {}
-    for key in reader.table:
-        text = reader.text(key, filled=True)
-        if re.fullmatch(r"[1-9][0-9]{0,2}", key) and int(key) < 256:
-            found[int(key)] = text
-        else:
-            reader.problem(key, "an exit code is a number from 1 to 255")
-    reader.finish()
-    return found
-
-
-def _not_done(reader: Reader) -> NotDone:
-    found = NotDone(
-        reason=reader.text("reason", "no work", filled=True),
-        means=reader.text("means", "it did nothing", filled=True),
-        screen=reader.words("screen"),
-        within=reader.number("within", 0.0, 0, 86400),
-        tool=reader.words("tool"),
-        last_tool=reader.words("last_tool"),
-        notes=reader.words("notes"),
-    )
-    reader.finish()
-    if not (found.screen or found.tool or found.last_tool or found.notes):
-        reader.problem("reason", "needs screen, tool, last_tool or notes to be known by")
-    return found
 
 
 def _env(reader: Reader) -> dict[str, str]:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from aiorch.capture.transcript.last import Last
-from aiorch.workers.profile import AgentProfile, NotDone
+from aiorch.workers.exits import NotDone
+from aiorch.workers.profile import AgentProfile
 
 MAX_DETAIL = 160
+NOT_ALLOWED = "it was not allowed what it wanted to do"
 
 
 def exit_words(status: int, profile: AgentProfile | None) -> str:
@@ -27,6 +29,8 @@ def refuted(profile: AgentProfile | None, screen: str, last: Last, seconds: floa
     denied = ", ".join(dict.fromkeys(_denials(screen)))
     if denied:
         return f"permission: it was not allowed to use {denied}"
+    if last.denied:
+        return f"permission: {NOT_ALLOWED} ({_detail(last.denied[0])})"
     for rule in profile.not_done if profile else ():
         found = _shown(rule, screen, last, seconds)
         if found is not None:

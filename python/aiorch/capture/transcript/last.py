@@ -20,6 +20,9 @@ HEAD, TAIL = 256 * 1024, 4 * 1024 * 1024
 
 _HEAD_OF_LINE = 4096
 _MAX_REFUSED = 20
+_TERMINAL = "cli"
+# What was cut off was not refused.
+_DENIED = frozenset({"user-rejected", "permission-rule", "policy", "hook", "classifier"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,14 @@ class Last:
     """How a session stands; `text` is the last message of the assistant's own.
 
     `failed` are the beginnings of what tools answered that failed, oldest first; `failed_last` those after
-    which nothing more was said. `notes` are the agent's own lines after its last message.
+    which nothing more was said. `denied` are those among them that were not allowed, where the record says
+    that in a field of its own. `notes` are the agent's own lines after its last message.
     """
 
     text: str = ""
     failed: tuple[str, ...] = ()
     failed_last: tuple[str, ...] = ()
+    denied: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -59,6 +64,8 @@ def _of_records(format: str, data: bytes, name: str, since: float) -> Last:
     text, message = "", ""
     failed: list[str] = []
     failed_last: list[str] = []
+    denied: list[str] = []
+    refused: list[str] = []
     for line in data.split(b"\n"):
         record = parse(line) if line else None
         if record is None:
@@ -70,11 +77,15 @@ def _of_records(format: str, data: bytes, name: str, since: float) -> Last:
             own = said.message.rpartition("/")[0]
             # One message may have several texts.
             text = f"{text}\n\n{said.text}" if own == message else said.text
-            message, failed_last = own, []
+            message, failed_last, refused = own, [], []
         if not is_old:
             new = list(_failures(record))
-            failed, failed_last = [*failed, *new][-_MAX_REFUSED:], [*failed_last, *new]
-    return Last(text.strip(), tuple(failed), tuple(failed_last[-_MAX_REFUSED:]))
+            failed, failed_last = [*failed, *new][-_MAX_REFUSED:], [*failed_last, *new][-_MAX_REFUSED:]
+            if record.get("toolDenialKind") in _DENIED:
+                # What a person at the terminal refuses, and then says more, is between the two.
+                refused += new if record.get("entrypoint") == _TERMINAL else []
+                denied += new if record.get("entrypoint") != _TERMINAL else []
+    return Last(text.strip(), tuple(failed), tuple(failed_last), tuple([*denied, *refused][-_MAX_REFUSED:]))
 
 
 def _failures(record: Record) -> Iterator[str]:
