@@ -93,7 +93,7 @@ STATUS_MEANING: Mapping[str, str] = {
     "queued": "workers that wait for a free place, for another worker or for their next attempt",
     "done": "workers that are done",
     "failed": "workers that failed, were stopped or were lost",
-    "skipped": "workers that were not started since one before them failed",
+    "skip": "workers that were not started since one before them failed",
 }
 
 

@@ -12,7 +12,7 @@ from aiorch.errors import JournalError
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
 from aiorch.journal.schema import STEPS, VERSION
 from aiorch.plan.schema import WorkerSpec
-from support.journals import LATER_COLUMNS
+from support.journals import columns_since
 from support.lives import check_lives
 
 
@@ -28,7 +28,7 @@ def _make_old(path: Path) -> None:
     Journal(path).close()
     database = sqlite3.connect(path)
     with database:
-        for column in LATER_COLUMNS:
+        for column in columns_since(0):
             database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
         database.execute("DROP TABLE transitions")
         database.execute("DROP TABLE decisions")
@@ -172,6 +172,8 @@ def test_steps_of_an_older_journal_get_numbers_of_their_own(tmp_path: Path) -> N
         for number in (1, 2):
             database.execute("INSERT INTO transitions VALUES (?, 1.5, 1, 1, 'queued', 'x')", (number,))
         version = next(n for n, step in enumerate(STEPS) if "CREATE TABLE decisions" in step)
+        for column in columns_since(version):
+            database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
         database.execute(f"PRAGMA user_version = {version}")
     database.close()
     journal = Journal(path)

@@ -14,8 +14,10 @@ from aiorch.journal.schema import STEPS
 from aiorch.paths import RunPaths
 from aiorch.plan.schema import WorkerSpec
 
-LATER_COLUMNS = re.findall(r"ALTER TABLE workers ADD COLUMN (\w+)", ";".join(STEPS))
-"""What the first journals did not have in their table of workers."""
+
+def columns_since(version: int) -> list[str]:
+    """Return what journals of a version did not have in their table of workers yet."""
+    return re.findall(r"ALTER TABLE workers ADD COLUMN (\w+)", ";".join(STEPS[version:]))
 
 
 def new_run(root: Path) -> RunPaths:
