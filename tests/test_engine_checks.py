@@ -164,10 +164,15 @@ def test_check_that_ends_while_no_engine_runs_counts(lab: Lab) -> None:
 
 
 def test_check_that_is_killed_itself_is_no_success(lab: Lab) -> None:
-    lab.start(checked("sh", "-c", gated(lab)))
+    lab.start(checked("sh", "-c", f"echo $$ >pid; {gated(lab)}"))
     lab.delegate(("a", "true"))
-    os.killpg(wait_checking(lab).pid, signal.SIGKILL)
+    pid = wait_checking(lab).pid
+    until((lab.project / "ledger").exists, "it has begun")
+    os.kill(pid, signal.SIGKILL)
     lab.wait_state(a="failed")
+    # What it ran does not go on by itself.
+    left = int((lab.project / "pid").read_text())
+    until(lambda: not alive(left), "the rest of it is gone")
     assert lab.workers()["a"].reason.startswith("check: ended without a record")
 
 
@@ -192,3 +197,42 @@ def test_an_engine_killed_at_some_effects_checks_each_worker_once(lab: Lab) -> N
         tokens += [name, f"{name}-checked"]
         crashes.wait_right(*tokens)
         rounds.disarm()
+
+
+def cut_off(lab: Lab, *also: int) -> None:
+    """Let the tmux server die, and processes with it; the run goes on in another one."""
+    server = int(lab.tmux("display-message", "-p", "#{pid}"))
+    engines = lab.engine_pids()
+    for pid in (server, *also):
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in (server, *engines, *also)), "all of them are gone")
+    lab.__enter__()
+
+
+def test_check_outlives_tmux_and_counts_when_the_run_goes_on(lab: Lab) -> None:
+    lab.start(checked("sh", "-c", gated(lab, "exit 6")))
+    lab.delegate(("a", "true"))
+    pid = wait_checking(lab).pid
+    until((lab.project / "ledger").exists, "it has begun")
+    cut_off(lab)
+    lab.aiorch("resume")
+    assert alive(pid) and lab.workers()["a"].state == "working"
+    (lab.root / "gate").touch()
+    lab.wait_state(a="failed")
+    assert lab.workers()["a"].reason == "check: exit 6"
+    assert (lab.project / "ledger").read_text() == "begun\n"
+
+
+def test_check_that_was_cut_off_too_runs_again_and_its_worker_does_not(lab: Lab) -> None:
+    lab.start(checked("sh", "-c", f"echo $$ >>pids; {gated(lab)}"))
+    lab.delegate(("a", "echo worked >>ledger"))
+    pid = wait_checking(lab).pid
+    until(lambda: "begun" in (lab.project / "ledger").read_text(), "it has begun")
+    cut_off(lab, pid)
+    lab.aiorch("resume")
+    pids = lab.project / "pids"
+    until(lambda: len(pids.read_text().split()) == 2, "it has begun again")
+    assert [alive(int(one)) for one in pids.read_text().split()] == [False, True]
+    (lab.root / "gate").touch()
+    lab.wait_state(a="done")
+    assert (lab.project / "ledger").read_text() == "worked\nbegun\nbegun\n"

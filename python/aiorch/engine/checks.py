@@ -15,9 +15,9 @@ from aiorch.launch.check import CheckRunner
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.workers.profile import AgentProfile
+from aiorch.workers.verdict import MAX_DETAIL, exit_words
 
 CHECKING = "checking"
-MAX_DETAIL = 160
 
 
 class Checks:
@@ -78,7 +78,9 @@ class Checks:
         status = self._runner.poll(row.action)
         if status == 0:
             return "", "its check passed"
-        how = "ended without a record" if status is None else _words(status)
+        if status is None:
+            self._runner.clear(row.action)
+        how = "ended without a record" if status is None else exit_words(status, None)
         lines = self._runner.last_lines(row.action, 1)
         said = f": {lines[0].strip()[:MAX_DETAIL]}" if lines else ""
         return f"check: {how}{said}", f"its check failed ({how})"
@@ -112,7 +114,3 @@ class Checks:
                 raise DiskError(f"the check of {row.name} cannot be started: {error}") from error
             self._failed[row.action] = f"it cannot be started: {error}"
             return None
-
-
-def _words(status: int) -> str:
-    return f"exit {status}" if status <= 128 else f"signal {status - 128}"

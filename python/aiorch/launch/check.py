@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from aiorch import paths, process
@@ -26,6 +29,7 @@ class CheckRunner:
 
     def start(self, action: str, argv: Sequence[str], directory: str, environment: Mapping[str, str]) -> int:
         """Start the check of an attempt and return its pid. Raises OSError when it cannot be started."""
+        self.clear(action)
         folder = self._launcher.directory(action)
         folder.mkdir(mode=0o700, exist_ok=True)
         write_file(f"{folder}/check.start", f"{'':10}\n")
@@ -57,6 +61,12 @@ class CheckRunner:
         for pid in [pid for pid, child in self._children.items() if child.poll() is not None]:
             del self._children[pid]
         return number_in(self._launcher.directory(action) / "check.exit", 3)
+
+    def clear(self, action: str) -> None:
+        """Kill what a check left behind that was killed itself: two must not work at once."""
+        for pid in process.belongings(0, f"{_MARK}={self._launcher.directory(action)}"):
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
 
     def log(self, action: str) -> str:
         """Return the path of the file with the output of a check."""
