@@ -60,6 +60,7 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
         "Seconds before it is tried again; twice as long each further time, an hour at most.",
     ),
     "time_limit": ("0 to 604800", "Seconds after which a worker is ended as failed; 0 sets no limit."),
+    "check_time_limit": ("0 to 604800", "Seconds after which a check is ended as failed; 0 sets no limit."),
     "fold_after": ("0 to 604800", "Seconds after which the pane of a done worker is closed; 0 leaves it."),
     "permissions": (" ".join(PERMISSIONS), "What workers may do by themselves: see [agents](agents.md)."),
     "mode": (" ".join(MODES), "Whether a worker runs to its end, or its program stays open in the pane."),
@@ -97,6 +98,7 @@ TYPE_KEYS: Mapping[str, str] = {
     "permissions": "As above, for this type alone.",
     "mode": "As above, for this type alone.",
     "idempotent": "`true`: a worker of this type may run once more when it was cut off with tmux.",
+    "check": "A command, as a list, that decides whether a worker is [done](results.md#checks).",
 }
 NOTIFY_KEYS: Mapping[str, tuple[str, str]] = {
     "on": ("waiting failed done", "The states that you are told of."),
@@ -116,6 +118,7 @@ STATUS_MEANING: Mapping[str, str] = {
     "queued": "workers that wait for a free place, for another worker or for their next attempt",
     "done": "workers that are done",
     "failed": "workers that failed, were stopped or were lost",
+    "skip": "workers that were not started since one before them failed",
 }
 
 

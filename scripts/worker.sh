@@ -25,6 +25,20 @@ while [ "$count" -gt 0 ]; do
   set -- "$@" "$value"
   count=$((count - 1))
 done
+# tree NAME GIT-ARG...: puts what git says of the worker's directory into DIR/NAME. The files are there for a
+# git tree only; one that git takes too long for is left empty.
+limit=
+command -v timeout >/dev/null && limit='timeout 5'
+tree() {
+  [ -e "$dir/$1" ] || return 0
+  name=$1
+  shift
+  # shellcheck disable=SC2086 # two words, or none
+  GIT_OPTIONAL_LOCKS=0 $limit git -C "$AIORCH_CWD" -c core.fsmonitor=false "$@" >"$dir/$name" 2>/dev/null ||
+    : >"$dir/$name"
+}
+trees() { tree "$1" status --porcelain=v2 --branch -z --untracked-files=all --no-renames --ignore-submodules=dirty; }
+trees tree.before
 # A signal to the process group ends the worker, not the record of its end. HUP is not trapped: a shell
 # runs traps only after its child, and the kernel tells the child of a closed pane only once we are gone.
 trap : INT TERM QUIT
@@ -38,6 +52,13 @@ if cd -- "$AIORCH_CWD"; then
   status=$?
 fi
 printf '%-3s\n' "$status" 1<>"$dir/exit"
+trees tree.after
+if [ -s "$dir/tree.after" ]; then
+  base=$(tr '\0' '\n' <"$dir/tree.before" | sed -n '1s/^# branch.oid //p')
+  # The tree that is empty: nothing was committed yet.
+  [ "$base" != '(initial)' ] || base=4b825dc642cb6eb9a060e54bf8d69288fbee4904
+  [ -z "$base" ] || tree tree.lines diff --raw --numstat -z --no-renames --no-ext-diff --no-textconv "$base" --
+fi
 # A worker may end before its pane is told to stay: wait for the label, so that its last words can be read.
 tries=0
 while [ ! -e "$dir/labelled" ] && [ "$tries" -lt 40 ]; do

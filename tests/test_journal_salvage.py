@@ -15,7 +15,7 @@ from aiorch.capture.directive import Rejected, Source
 from aiorch.journal import Journal, WorkerState
 from aiorch.journal.salvage import Salvage, salvage, shapes
 from support.damage import PAGE
-from support.journals import fill, new_run
+from support.journals import columns_since, fill, new_run
 
 Truth = dict[str, dict[int, tuple[object, ...]]]
 
@@ -78,7 +78,7 @@ def test_rows_of_an_older_version_have_what_came_later_by_default(tmp_path: Path
     Journal(path).close()
     database = sqlite3.connect(path)
     with database:
-        for column in ("ticks", "idempotent", "session", "resumes", "paused", "held", "depth"):
+        for column in columns_since(0):
             database.execute(f"ALTER TABLE workers DROP COLUMN {column}")
         database.execute(
             "INSERT INTO workers (directive, name, type, task, state, created)"

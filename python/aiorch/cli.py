@@ -209,7 +209,10 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("number", type=int, help="of the directive, as the event log gives it")
+    parser.add_argument(
+        "what", metavar="WORKER|NUMBER", help="the worker's name, or the directive's number in the event log"
+    )
+    _add_json(parser)
 
 
 def _add_events(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -136,10 +137,26 @@ def _tidy(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    with _reading(options) as journal:
-        row = journal.directive(options.number)
+    from aiorch.ui import worker_view
+    from aiorch.ui.document import directive_record
+
+    root, what = RunPaths(_root(options)), str(options.what).removeprefix("#")
+    with reading(root.journal) as journal:
+        number = int(what) if re.fullmatch("[0-9]{1,9}", what) else None
+        row = None if number is None else journal.directive(number)
+        worker = journal.named([what]).get(what) if row is None else None
+        steps = [one for one in journal.transitions() if worker and one.worker == worker.number]
+        decisions = [one for one in journal.decisions() if row and one.directive == row.number]
+    if worker is not None:
+        record = worker_view.view_record(worker, root.workers, steps) if options.json else {}
+        _say(json.dumps(record, indent=1) if options.json else worker_view.view_text(worker, root.workers))
+        return 0
     if row is None:
-        raise RequestError(f"this run has no directive #{options.number}")
+        kind = "worker" if number is None else "directive or worker"
+        raise RequestError(f"this run has no {kind} {printable(what)}: `aiorch ps` lists the workers")
+    if options.json:
+        _say(json.dumps(directive_record(row, decisions), indent=1))
+        return 0
     _say(printable(f"#{row.number} {row.state} {row.reason}".rstrip()))
     _say(printable(f"from {row.source} at {row.position}, received as:"))
     _say(printable(row.received_as))

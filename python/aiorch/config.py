@@ -40,6 +40,7 @@ class UserType:
     permissions: str = ""
     mode: str = ""
     idempotent: bool = False
+    check: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class Config:
     retries: int = 0
     retry_delay: float = 2.0
     time_limit: float = 0.0
+    check_time_limit: float = 600.0
     fold_after: float = 0.0
     permissions: str = "edit"
     mode: str = "oneshot"
@@ -89,6 +91,11 @@ class Config:
         """Return what workers of a type may do: the type's own setting, else the general one."""
         own = self.types.get(kind)
         return own.permissions if own and own.permissions else self.permissions
+
+    def check_of(self, kind: str) -> tuple[str, ...]:
+        """Return the command that decides whether a worker of a type is done; empty when exit code 0 does."""
+        own = self.types.get(kind)
+        return own.check if own else ()
 
     def mode_of(self, kind: str) -> str:
         """Return how workers of a type run: the type's own setting, else the general one."""
@@ -125,6 +132,7 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
         retries=reader.whole("retries", base.retries, 0, 20),
         retry_delay=reader.number("retry_delay", base.retry_delay, 0, 3600),
         time_limit=reader.number("time_limit", base.time_limit, 0, 7 * 86400),
+        check_time_limit=reader.number("check_time_limit", base.check_time_limit, 0, 7 * 86400),
         fold_after=reader.number("fold_after", base.fold_after, 0, 7 * 86400),
         permissions=reader.text("permissions", base.permissions, choices=PERMISSIONS),
         mode=reader.text("mode", base.mode, choices=MODES),
@@ -189,6 +197,7 @@ def _types(reader: Reader) -> dict[str, UserType]:
             permissions=item.text("permissions", "", choices=PERMISSIONS),
             mode=item.text("mode", "", choices=MODES),
             idempotent=item.flag("idempotent"),
+            check=item.words("check"),
         )
         item.finish()
         _check_type(item, types[name])

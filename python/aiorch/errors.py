@@ -111,3 +111,7 @@ class ExplainError(AiorchError):
 
 class BundleError(AiorchError):
     """The bundle for a bug report cannot be written where it was asked for."""
+
+
+class ChangesError(AiorchError):
+    """What a worker changed in its git tree cannot be told."""

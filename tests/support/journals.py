@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from aiorch.capture.directive import Directive, Source
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
+from aiorch.journal.schema import STEPS
 from aiorch.paths import RunPaths
 from aiorch.plan.schema import WorkerSpec
+
+
+def columns_since(version: int) -> list[str]:
+    """Return what journals of a version did not have in their table of workers yet."""
+    return re.findall(r"ALTER TABLE workers ADD COLUMN (\w+)", ";".join(STEPS[version:]))
 
 
 def new_run(root: Path) -> RunPaths:

@@ -6,14 +6,17 @@ from aiorch.journal import ENDED, Journal, WorkerState
 
 _FOLLOWS: dict[WorkerState | None, set[WorkerState]] = {
     None: {WorkerState.QUEUED},
-    WorkerState.QUEUED: {WorkerState.STARTING, WorkerState.FAILED, WorkerState.KILLED},
+    WorkerState.QUEUED: {WorkerState.STARTING, WorkerState.FAILED, WorkerState.KILLED, WorkerState.SKIPPED},
     WorkerState.STARTING: {WorkerState.QUEUED, WorkerState.WORKING, *ENDED},
     # Taken up after the loss of tmux it works on.
     WorkerState.WORKING: {WorkerState.QUEUED, WorkerState.WORKING, WorkerState.WAITING, *ENDED},
     WorkerState.WAITING: {WorkerState.QUEUED, WorkerState.WORKING, *ENDED},
     **{state: {WorkerState.QUEUED} for state in ENDED},
     # The user may say more to an agent that stays in its pane.
-    WorkerState.DONE: {WorkerState.QUEUED, WorkerState.WORKING, WorkerState.WAITING},
+    **{
+        state: {WorkerState.QUEUED, WorkerState.WORKING, WorkerState.WAITING}
+        for state in (WorkerState.DONE, WorkerState.FAILED)
+    },
 }
 
 
@@ -23,7 +26,8 @@ def check_lives(journal: Journal) -> None:
     for step in journal.transitions():
         before, attempt = states.get(step.worker, (None, 1))
         assert step.state in _FOLLOWS[before], (step, before)
-        again = step.state is WorkerState.QUEUED and before not in (None, WorkerState.STARTING)
+        never_ran = (None, WorkerState.STARTING, WorkerState.SKIPPED)
+        again = step.state is WorkerState.QUEUED and before not in never_ran
         assert step.attempt == attempt + again, (step, attempt)
         assert step.evidence, step
         states[step.worker] = (step.state, step.attempt)

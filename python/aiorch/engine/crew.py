@@ -9,10 +9,14 @@ from functools import partial
 
 from aiorch import disk, process
 from aiorch.config import Config
+from aiorch.engine.checks import CHECKING, Checks
 from aiorch.engine.columns import Columns, Slot
+from aiorch.engine.endings import Endings
 from aiorch.engine.notify import Notifier
 from aiorch.engine.order import Batch, Order, order_of
+from aiorch.engine.plans import Plans
 from aiorch.engine.primary import Primary
+from aiorch.engine.records import Records
 from aiorch.engine.turns import in_turn, room
 from aiorch.errors import AiorchError, DiskError, TmuxError
 from aiorch.journal import ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
@@ -22,14 +26,13 @@ from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Placed, Session, Spawn
 from aiorch.workers.profile import AgentProfile
 
-STOPPED = "stopped by the user"
-PARKED = "parked until "
-"""How the reason of a worker begins that is ended because of a rate limit, to begin again after it."""
-
-MAX_DELAY = 3600.0
 AGAIN_SECONDS = 1.0
 UNKNOWN_DEPTH = 99
-SUMMARY_LENGTH = 200
+_TAGS = {
+    WorkerState.DONE: Tag.DONE,
+    WorkerState.KILLED: Tag.STOPPED,
+    WorkerState.SKIPPED: Tag.SKIPPED,
+}
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -51,6 +54,10 @@ class Crew:
         self._primary, self._columns, self.config = primary, columns, config
         self._profiles, self._exits = profiles, exits
         self.notifier = Notifier(session, config)
+        self.records = Records(journal, primary, profiles)
+        self.checks = Checks(journal, launcher, primary, config, profiles, exits, self.show_as)
+        self.plans = Plans(journal, launcher, self.end)
+        self._endings = Endings(self, session, journal, launcher, profiles, self.records, self.checks)
         # What an earlier engine left is looked at first.
         self._again: float | None = 0.0
         # Whoever looks at the agents in the panes: one begins, one has ended.
@@ -85,6 +92,8 @@ class Crew:
 
         Nothing is looked at until something has changed that can let one start.
         """
+        for row in self.checks.act():
+            self._endings.settle(row, row.status)
         now = time.time()
         if self._again is None or self._again > now:
             return
@@ -92,10 +101,7 @@ class Crew:
         active = self._journal.active()
         found = room(self._journal, self.config, len(active))
         rows = self._journal.unfinished()
-        by_name = {row.name: row for row in rows}
-        by_name |= self._journal.named({name for row in rows for name in row.after} - set(by_name))
-        self._drop_hopeless(rows, by_name)
-        ready = in_turn([row for row in rows if _may_start(row, by_name, now)], active)
+        ready = in_turn([row for row in self.plans.ready(rows) if _may_start(row, now)], active)
         if ready and found.count:
             try:
                 self._launch(ready[: found.count])
@@ -112,12 +118,12 @@ class Crew:
 
     def next_time(self) -> float | None:
         """Return when (seconds since the epoch) a worker may start that may not now."""
-        return self._again
+        return 0.0 if self.checks.is_waiting else self._again
 
     def ended(self, pids: Collection[int]) -> None:
         """Take note that processes of workers are gone; what their records say comes first."""
         rows = [row for row in self._journal.active() if row.pid in pids] if pids else []
-        found = [(row, self._launcher.poll(row.action)) for row in rows]
+        found = [(row, row.status if row.checking else self._launcher.poll(row.action)) for row in rows]
         with self._journal.transaction():
             for row, status in found:
                 if status is not None:
@@ -137,7 +143,12 @@ class Crew:
 
     def show_state(self, row: WorkerRow) -> None:
         """Show the state that a worker has now in its border."""
-        self._columns.show_state(row, "paused" if row.paused else str(row.state))
+        working = CHECKING if row.checking else str(row.state)
+        self._columns.show_state(row, "paused" if row.paused else working)
+
+    def show_as(self, row: WorkerRow, state: str) -> None:
+        """Show a worker's border with a word for its state."""
+        self._columns.show_state(row, state)
 
     def caller_depth(self, pid: int) -> int:
         """Return how deep the worker stands that a process comes from, 0 when it comes from none.
@@ -152,14 +163,6 @@ class Crew:
             return UNKNOWN_DEPTH
         return found
 
-    def _drop_hopeless(self, rows: Sequence[WorkerRow], by_name: Mapping[str, WorkerRow]) -> None:
-        for row in rows:
-            # One that is lost may still be run again.
-            hopeless = ENDED - {WorkerState.DONE, WorkerState.LOST}
-            broken = [name for name in row.after if by_name[name].state in hopeless]
-            if row.state is WorkerState.QUEUED and broken:
-                self.end(row, WorkerState.FAILED, None, f"{broken[0]} did not finish")
-
     def _note_queue(self, waiting: int, reason: str) -> None:
         text = f"{waiting} waiting for a free place ({reason})"
         if self._journal.meta("queue_note") != text:
@@ -168,7 +171,7 @@ class Crew:
 
     def _launch(self, rows: Sequence[WorkerRow]) -> None:
         variables, directory = self._primary.environment(), self._primary.working_directory()
-        batch = Batch(partial(self._begin, rows, variables.get("PATH", _PATH)))
+        batch = Batch(partial(self._begin, rows, variables.get("PATH", _PATH), directory))
         slots = [Slot(row, partial(self._prepare, row, batch, variables, directory)) for row in rows]
         done = self._journal.panes_of(WorkerState.DONE)
         try:
@@ -190,7 +193,7 @@ class Crew:
         for _, place in started:
             self._exits.add(place.pid)
 
-    def _begin(self, rows: Sequence[WorkerRow], path: str) -> dict[int, Order]:
+    def _begin(self, rows: Sequence[WorkerRow], path: str, directory: str) -> dict[int, Order]:
         """Write down that these attempts begin, and return what they take; fail those that cannot.
 
         All of it is on the disk before the first of them runs: a power cut must not make them run twice.
@@ -198,14 +201,18 @@ class Crew:
         orders = {}
         with self._journal.transaction(durable=True):
             for row in rows:
-                file = self._launcher.task_file(row.action)
+                file, folder = self._launcher.task_file(row.action), self._launcher.inputs(row.action)
+                inputs = self.plans.inputs(row)
                 try:
-                    order = order_of(row, self.config, self._profiles, path=path, file=file)
+                    order = order_of(
+                        row, self.config, self._profiles, path=path, file=file, folder=folder, inputs=inputs
+                    )
                 except AiorchError as error:
                     self.fail(row, str(error))
                     continue
                 orders[row.number] = order
                 columns = {"agent": order.profile.name, "reason": "", "session": order.session}
+                columns |= {"directory": directory, "record": "{}"}
                 self._journal.move_worker(row.number, WorkerState.STARTING, "a place is free", **columns)
         return orders
 
@@ -216,6 +223,7 @@ class Crew:
         evidence = f"process {place.pid} in pane {place.pane}"
         self._journal.move_worker(row.number, WorkerState.WORKING, evidence, **columns)
         self._journal.add_event(Tag.SPAWNED, f"{row.name} in pane {place.pane}")
+        self.records.follow(self._journal.worker(row.number))
 
     def _prepare(
         self, row: WorkerRow, batch: Batch, variables: Mapping[str, str], directory: str
@@ -244,7 +252,8 @@ class Crew:
         is_new = row.state is not WorkerState.WAITING
         with self._journal.transaction():
             if is_new:
-                self._journal.move_worker(row.number, WorkerState.WAITING, evidence, waits=what)
+                columns = self._own_process(row) if row.state in ENDED else {}
+                self._journal.move_worker(row.number, WorkerState.WAITING, evidence, waits=what, **columns)
             else:
                 self._journal.set_worker(row.number, waits=what)
             self._journal.add_event(Tag.WAITING, f"{row.name}: {what}")
@@ -255,13 +264,21 @@ class Crew:
     def work(self, row: WorkerRow, evidence: str) -> None:
         """Note that a worker that waited, or whose turn was over, works."""
         with self._journal.transaction():
-            self._journal.move_worker(row.number, WorkerState.WORKING, evidence, waits="", worked=True)
+            columns = self._own_process(row) if row.state in ENDED else {}
+            self._journal.move_worker(
+                row.number, WorkerState.WORKING, evidence, waits="", worked=True, **columns
+            )
             self._open_directive(row)
         self._columns.show_state(row, str(WorkerState.WORKING))
 
     def end_turn(self, row: WorkerRow, evidence: str) -> None:
         """Note that an agent which stays in its pane is through with what it was told."""
-        self._finish(row, None, evidence)
+        self._endings.end_turn(row, evidence)
+
+    def _own_process(self, row: WorkerRow) -> dict[str, object]:
+        """Return the columns that name the worker's process again: a check had its own meanwhile."""
+        pid = self._launcher.attach(row.action) or row.pid
+        return {"pid": pid, "ticks": process.start_ticks(pid) or 0}
 
     def _open_directive(self, row: WorkerRow) -> None:
         if row.state in ENDED:
@@ -272,71 +289,14 @@ class Crew:
     def settle(self, row: WorkerRow, status: int | None) -> None:
         """Decide what the end of an attempt means; `status` is what its wrapper recorded, if anything."""
         self.unobserve(row.number)
-        reason, source = _exit_reason(status), "by its record"
-        if status is None and self._session.pane(row.pane) is None:
-            self.end(row, WorkerState.KILLED, None, row.reason or "its pane was closed", "no record, no pane")
-            return
-        if status is None:
-            status, reason = self._ask_tmux(row)
-            source = "by tmux" if status is not None else ""
-        evidence = f"{reason} {source}".rstrip()
-        if row.reason.startswith(PARKED):
-            self._come_back(row, f"{row.reason}: {evidence}")
-        elif row.reason:
-            # Told to end, whatever it says then: by the user it is killed, by its time limit it failed.
-            state = WorkerState.KILLED if row.reason == STOPPED else WorkerState.FAILED
-            self.end(row, state, status, row.reason, f"{row.reason}: {evidence}")
-        elif status == 0:
-            self._finish(row, status, evidence)
-        elif row.attempt <= self.config.retries:
-            with self._journal.transaction():
-                self._note_failure(row, status, reason)
-                again = time.time() + self._delay(row)
-                self.queue_again(self._journal.worker(row.number), evidence, not_before=again)
-            self._columns.show_state(row, "failed")
-        else:
-            self.end(row, WorkerState.FAILED, status, reason, evidence)
+        self._endings.settle(row, status)
 
-    def _come_back(self, row: WorkerRow, evidence: str) -> None:
-        """Queue a worker again that ended because of a rate limit, in its agent's session if it has one."""
+    def come_back(self, row: WorkerRow, evidence: str) -> None:
+        """Queue a worker again that a rate limit held, in its agent's session if it has one."""
         with self._journal.transaction():
             self.queue_again(row, evidence, not_before=row.not_before, resumes=bool(row.session))
             self._journal.add_event(Tag.QUEUED, f"{row.name}: {row.reason}")
         self._columns.show_state(row, "parked")
-
-    def _ask_tmux(self, row: WorkerRow) -> tuple[int | None, str]:
-        """Return (status, reason) of a worker whose wrapper left no record: it was killed itself."""
-        try:
-            status, signal = self._session.exit_status(row.pane)
-        except TmuxError:
-            status, signal = None, None
-        if signal is not None:
-            status = 128 + signal
-        return status, "ended without a record" if status is None else _exit_reason(status)
-
-    def _finish(self, row: WorkerRow, status: int | None, evidence: str) -> None:
-        result = self._launcher.result(row.action) or self._last_words(row)
-        with self._journal.transaction():
-            self._journal.set_worker(row.number, result=result)
-            self.end(row, WorkerState.DONE, status, "", evidence)
-
-    def _last_words(self, row: WorkerRow) -> str:
-        try:
-            lines = [line.strip() for line in self._session.last_picture(row.pane).splitlines()]
-        except TmuxError:
-            return ""
-        words = [line for line in lines if line]
-        return words[-1][:SUMMARY_LENGTH] if words else ""
-
-    def _note_failure(self, row: WorkerRow, status: int | None, reason: str) -> None:
-        self._journal.set_worker(row.number, status=status)
-        self._journal.add_event(Tag.FAILED, f"{row.name}: {reason}")
-        again = f"{row.name}: attempt {row.attempt + 1} of {self.config.retries + 1}"
-        self._journal.add_event(Tag.RETRYING, f"{again} in {self._delay(row):g} s")
-
-    def _delay(self, row: WorkerRow) -> float:
-        """Return how long (seconds) to wait after a failed attempt: twice as long after each."""
-        return min(self.config.retry_delay * 2.0 ** (row.attempt - 1), MAX_DELAY)
 
     def queue_again(
         self, row: WorkerRow, evidence: str, *, not_before: float = 0.0, resumes: bool = False
@@ -358,6 +318,9 @@ class Crew:
             shows="[]",
             waits="",
             worked=False,
+            checking=0,
+            source="",
+            changes="{}",
         )
         self.look()
 
@@ -381,13 +344,12 @@ class Crew:
                 status=status,
                 reason=reason,
                 waits="",
+                checking=0,
                 ended=time.time(),
             )
-            if state is WorkerState.DONE:
-                self._journal.add_event(Tag.DONE, row.name)
-            else:
-                tag = Tag.STOPPED if state is WorkerState.KILLED else Tag.FAILED
-                self._journal.add_event(tag, f"{row.name}: {reason}")
+            self._journal.add_event(
+                _TAGS.get(state, Tag.FAILED), f"{row.name}: {reason}" if reason else row.name
+            )
             self._close_directive(row.directive)
         self._columns.show_state(row, str(state))
         self.notifier.note(row, state, reason)
@@ -398,16 +360,5 @@ class Crew:
             self._journal.set_directive(number, DirectiveState.DONE)
 
 
-def _may_start(row: WorkerRow, by_name: Mapping[str, WorkerRow], now: float) -> bool:
-    return (
-        row.state is WorkerState.QUEUED
-        and not row.paused
-        and row.not_before <= now
-        and all(by_name[name].state is WorkerState.DONE for name in row.after)
-    )
-
-
-def _exit_reason(status: int | None) -> str:
-    if status is None:
-        return ""
-    return f"exit {status}" if status <= 128 else f"signal {status - 128}"
+def _may_start(row: WorkerRow, now: float) -> bool:
+    return row.state is WorkerState.QUEUED and not row.paused and row.not_before <= now

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from aiorch.config import Config
 from aiorch.journal import WorkerRow
 from aiorch.launch.local import Job
+from aiorch.workers.changes import tree_of
 from aiorch.workers.profile import AgentProfile, command, launch_of, resolve_type, task_text
 
 RESUMED = """You were cut off in the midst of your task. Look at what is done already, and go on with it.
 
 The task: {task}"""
+INPUTS = """
+
+The results of the workers before you ({names}) are in {folder}: NAME.md is what one said, NAME.json how it \
+ended and what it changed."""
 # What belongs to the pane or the agent the variables come from, not to a worker.
 _OWN_VARIABLES = frozenset(
     [
@@ -21,6 +26,7 @@ _OWN_VARIABLES = frozenset(
         *("CLAUDECODE", "CLAUDE_PID", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_ENTRYPOINT"),
         *("CODEX_CI", "CODEX_THREAD_ID", "CODEX_SESSION_ID", "GEMINI_CLI", "OPENCODE", "AGENT"),
         *("QWEN_CODE", "QWEN_CODE_SESSION_ID", "COPILOT_CLI", "COPILOT_AGENT_SESSION_ID"),
+        *("AIORCH_INPUTS", "AIORCH_RESULT", "AIORCH_CHECK", "AIORCH_CWD"),
     ]
 )
 
@@ -29,7 +35,8 @@ _OWN_VARIABLES = frozenset(
 class Order:
     """How one attempt is to be run; `session` is the agent's own session, '' when it has none to name.
 
-    `text` is what goes into the attempt's task file, when its command names that.
+    `text` is what goes into the attempt's task file, when its command names that; `inputs` are the results of
+    the workers before it, by file name, None when it waits for nobody.
     """
 
     profile: AgentProfile
@@ -37,13 +44,19 @@ class Order:
     stdin: str | None
     session: str
     text: str | None
+    inputs: Mapping[str, str] | None = None
 
     def job(self, row: WorkerRow, variables: Mapping[str, str], directory: str) -> Job:
         """Return what the launcher needs, with those of the lead's variables that a worker gets."""
-        given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
-        given |= self.profile.env
-        given |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
-        return Job(row.action, self.argv, self.stdin, directory, given, self.text)
+        given = environment_of(row, self.profile.env, variables)
+        in_tree = tree_of(directory) is not None
+        return Job(row.action, self.argv, self.stdin, directory, given, self.text, self.inputs, in_tree)
+
+
+def environment_of(row: WorkerRow, own: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of a worker: the lead's, what its agent's profile adds, and who it is."""
+    given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
+    return given | dict(own) | {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
 
 
 class Batch:
@@ -66,20 +79,31 @@ class Batch:
 
 
 def order_of(
-    row: WorkerRow, config: Config, profiles: Mapping[str, AgentProfile], *, path: str, file: str
+    row: WorkerRow,
+    config: Config,
+    profiles: Mapping[str, AgentProfile],
+    *,
+    path: str,
+    file: str,
+    folder: str = "",
+    inputs: Mapping[str, str] | None = None,
 ) -> Order:
     """Return how the present attempt of a worker is run; `file` is where its task may be put.
+
+    `inputs` are the results of the workers before it, by file name, that will be in `folder`.
 
     Raises AiorchError when nothing on `path` can run it.
     """
     mode, permission = config.mode_of(row.type), config.permission_of(row.type)
     profile, role = resolve_type(row.type, profiles, config, path)
     task = RESUMED.format(task=row.task) if row.resumes else row.task
+    if inputs is not None and not profile.raw:
+        task += INPUTS.format(names=", ".join(row.after), folder=folder)
     knows = launch_of(profile, mode, permission).session
     session = (row.session if row.resumes else str(uuid.uuid4())) if knows else ""
     argv, stdin = command(
         profile, task=task, mode=mode, permission=permission, role=role, file=file,
-        session=session, resumes=row.resumes,
+        session=session, resumes=row.resumes, inputs=folder if inputs is not None else "",
     )  # fmt: skip
     text = task_text(profile, task, role) if any(file in word for word in argv) else None
-    return Order(profile, argv, stdin, session, text)
+    return Order(profile, argv, stdin, session, text, inputs)

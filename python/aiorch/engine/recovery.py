@@ -74,7 +74,23 @@ class Recovery:
                 self._crew.fail(row, f"its record cannot be read: {error}")
         self._crew.look()
 
+    def _take_up_check(self, row: WorkerRow) -> None:
+        """Go on with the check of a worker that has ended itself."""
+        if row.pid and process.is_same(row.pid, row.ticks):
+            if row.reason:
+                self._steering.tell_to_end(row)
+            self._steering.take_up(row)
+            self._exits.add(row.pid)
+        elif self._crew.checks.take_up(row):
+            # Found again or begun again with the next step, by no pid of before.
+            self._journal.set_worker(row.number, pid=0, ticks=0)
+        else:
+            self._crew.settle(row, row.status)
+
     def _take_over(self, row: WorkerRow, *, rerun: bool, rebooted: bool) -> None:
+        if row.checking:
+            self._take_up_check(row)
+            return
         pid, status = row.pid or self._launcher.attach(row.action) or 0, self._launcher.poll(row.action)
         # After a power cut the record of a worker that ran may be missing: the journal alone is on the disk.
         if pid == 0 and not rebooted:
@@ -109,6 +125,9 @@ class Recovery:
             )
 
     def _reconcile(self, row: WorkerRow) -> None:
+        if row.checking:
+            self._take_up_check(row)
+            return
         info = self._session.find_started(row.action)
         pid = row.pid or self._launcher.attach(row.action) or (info.pid if info else 0)
         if pid == 0:
@@ -128,6 +147,7 @@ class Recovery:
                 # Told to end before the engine was lost, which may not have come to the signal.
                 self._steering.tell_to_end(row)
             self._steering.take_up(row)
+            self._crew.records.follow(self._journal.worker(row.number))
             self._exits.add(pid)
         else:
             self._crew.settle(row, self._launcher.poll(row.action))

@@ -68,6 +68,7 @@ class Renewal:
         for part in (
             run.columns,
             run.crew,
+            run.crew.checks,
             run.crew.notifier,
             run.states,
             run.steering,

@@ -86,7 +86,7 @@ class Run:
         self.crew = Crew(
             self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits
         )
-        self.states = States(self.crew, self.journal, config, profiles)
+        self.states = States(self.crew, self.journal, launcher, config, profiles)
         self.states.follow = self._watch_files
         self.steering = Steering(self.crew, self.journal, launcher, config)
         self.states.park = self.steering.park
@@ -206,7 +206,10 @@ class Run:
     @property
     def due(self) -> float | None:
         """Return when `pass_time` has something to do (seconds since the epoch)."""
-        times = (self.transcripts.due, self.primary.look_at, self.upkeep.due, self.renewal.due)
+        times = (
+            *(self.transcripts.due, self.primary.look_at, self.upkeep.due, self.renewal.due),
+            self.crew.records.due,
+        )
         return min((at for at in times if at is not None), default=None)
 
     def read_log(self) -> None:
@@ -237,6 +240,7 @@ class Run:
         """Look again for the agent and its files, decide about what they have not said, mend the log."""
         self.upkeep.pass_time()
         self.renewal.pass_time()
+        self.crew.records.pass_time()
         with self.journal.transaction():
             if self.primary.look_at is not None:
                 self._follow_agent()

@@ -12,6 +12,7 @@ from aiorch.config import Config
 from aiorch.engine.crew import Crew
 from aiorch.engine.lookout import Lookout, Subject
 from aiorch.journal import ACTIVE, ENDED, Journal, WorkerRow, WorkerState
+from aiorch.launch.local import LocalLauncher
 from aiorch.workers.evidence import Evidence, decide, read_back, settle_seconds, written
 from aiorch.workers.profile import AgentProfile, effective_mode
 from aiorch.workers.record import Record, record_of
@@ -39,9 +40,14 @@ class States:
     """Keeps every worker's state true to what its agent shows; used on the engine's thread only."""
 
     def __init__(
-        self, crew: Crew, journal: Journal, config: Config, profiles: Mapping[str, AgentProfile]
+        self,
+        crew: Crew,
+        journal: Journal,
+        launcher: LocalLauncher,
+        config: Config,
+        profiles: Mapping[str, AgentProfile],
     ) -> None:
-        self._crew, self._journal = crew, journal
+        self._crew, self._journal, self._launcher = crew, journal, launcher
         self.config, self._profiles = config, profiles
         self._lookout: Lookout | None = None
         self._watched: dict[int, _Watched] = {}
@@ -101,12 +107,14 @@ class States:
         if self._lookout is None:
             return
         row = self._journal.worker(number)
-        tty = _tty_of(row.pid)
+        # A check of the worker may have a process of its own.
+        pid = self._launcher.attach(row.action) or row.pid
+        tty = _tty_of(pid)
         if not tty:
             return
         profile = self._profiles.get(row.agent)
         rules = profile.states if profile else StateRules()
-        record = record_of(profile.name, row.pid) if profile else None
+        record = record_of(profile.name, pid) if profile else None
         interactive, is_done = self._is_interactive(row, profile), row.state in ENDED
         self._watched[number] = _Watched(interactive, is_done, record, read_back(row.shows))
         self._lookout.watch(Subject(number, row.pane, tty, rules))
@@ -119,8 +127,8 @@ class States:
 
     def _stays(self, row: WorkerRow) -> bool:
         """Say whether the agent of a worker that is done is still in its pane."""
-        is_done = row.state is WorkerState.DONE and row.status is None and bool(row.pane)
-        return is_done and _tty_of(row.pid) != ""
+        ended = row.state in (WorkerState.DONE, WorkerState.FAILED) and row.status is None and bool(row.pane)
+        return ended and _tty_of(self._launcher.attach(row.action) or 0) != ""
 
     def _is_interactive(self, row: WorkerRow, profile: AgentProfile | None) -> bool:
         if profile is None:

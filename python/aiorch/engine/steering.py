@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from aiorch.config import Config
-from aiorch.engine.crew import PARKED, STOPPED, Crew
+from aiorch.engine.crew import Crew
+from aiorch.engine.endings import PARK_SLACK, PARKED, STOPPED
 from aiorch.errors import DirectiveError
-from aiorch.journal import ACTIVE, ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
+from aiorch.journal import ACTIVE, ENDED, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.local import LocalLauncher
 
 KILL_SECONDS = 3.0
-# Clocks differ, and limits end at full minutes.
-PARK_SLACK = 5.0
 _LOOK_SECONDS = 0.05
 
 
@@ -64,7 +63,9 @@ class Steering:
         if not row.paused:
             raise DirectiveError(f"worker {name} is {row.state}, not held")
         held = row.held + (time.time() - row.paused if row.state in ACTIVE else 0.0)
-        self._journal.set_worker(row.number, paused=0, held=held)
+        # The time that its check was held does not count as the check's.
+        checking = row.checking + (time.time() - row.paused) if row.checking else 0.0
+        self._journal.set_worker(row.number, paused=0, held=held, checking=checking)
         self._journal.add_event(Tag.RESUMED, name)
         self._held.append(row)
         self._crew.look()
@@ -77,8 +78,12 @@ class Steering:
         row = self._find(name)
         if row.state not in ENDED:
             raise DirectiveError(f"worker {name} is {row.state}: only one that has ended can be tried again")
+        if row.state is WorkerState.SKIPPED:
+            raise DirectiveError(
+                f"worker {name} was skipped ({row.reason}): try that one again, and it follows"
+            )
         self._crew.queue_again(row, "asked for by the user")
-        self._journal.set_directive(row.directive, DirectiveState.RUNNING)
+        self._crew.plans.revive(row)
 
     def park(self, row: WorkerRow, until: datetime) -> None:
         """End a worker that a rate limit holds, to begin again after it; its place is free till then."""
@@ -121,7 +126,7 @@ class Steering:
         for row in self._journal.active():
             end = self._limit_of(row)
             if end is not None and end <= now:
-                self._stop_one(row, f"over its time limit of {self.config.time_limit:g} s")
+                self._stop_one(row, self._limit_words(row))
         for pid, (due, row) in list(self._kill_at.items()):
             if due <= now:
                 del self._kill_at[pid]
@@ -132,7 +137,7 @@ class Steering:
     def next_time(self) -> float | None:
         """Return when (seconds since the epoch) a time limit, a forced kill or a folding is due."""
         due = [at for at, _ in self._kill_at.values()]
-        if self.config.time_limit:
+        if self.config.time_limit or self.config.check_time_limit:
             due += [end for row in self._journal.active() if (end := self._limit_of(row)) is not None]
         done = self._journal.first_done() if self.config.fold_after else None
         if done is not None:
@@ -165,10 +170,16 @@ class Steering:
 
     def _limit_of(self, row: WorkerRow) -> float | None:
         """Return when a worker has worked long enough, None without a limit or when it was told to end."""
-        limited = self.config.time_limit and row.state is WorkerState.WORKING
-        if not limited or row.reason or row.paused or not row.started:
+        limit = self.config.check_time_limit if row.checking else self.config.time_limit
+        is_limited = limit and row.state is WorkerState.WORKING
+        if not is_limited or row.reason or row.paused or not row.started:
             return None
-        return row.started + row.held + self.config.time_limit
+        return (row.checking or row.started + row.held) + limit
+
+    def _limit_words(self, row: WorkerRow) -> str:
+        if row.checking:
+            return f"check: over its time limit of {self.config.check_time_limit:g} s"
+        return f"over its time limit of {self.config.time_limit:g} s"
 
     def _stop_one(self, row: WorkerRow, reason: str) -> None:
         """Write down that a worker is to end; the signal follows once that is in the journal for good."""

@@ -11,7 +11,7 @@ from aiorch.capture.directive import Source
 from aiorch.journal.history import SERIES
 from aiorch.journal.rows import ACTIVE, ENDED, DirectiveState, Tag, WorkerState
 from aiorch.journal.salvage import GAPS, Row, Rows, Salvage, blank, missing
-from aiorch.plan.schema import unique_name
+from aiorch.plan.schema import DEFAULT_POLICY, POLICIES, unique_name
 
 UNSURE = "unsure"
 """The meta value that says that what was seen before may not be known any more."""
@@ -28,7 +28,10 @@ _WORKING = str(WorkerState.WORKING)
 _BY_RECORD = " by its record"
 _ENDED = {str(state) for state in ENDED}
 # What an attempt has before anything is known of it.
-_NEW = {"pid": 0, "ticks": 0, "pane": "", "reason": "", "status": None, "result": "", "resumes": 0}
+_NEW = {
+    **{"pid": 0, "ticks": 0, "pane": "", "reason": "", "status": None, "resumes": 0, "checking": 0.0},
+    **{"result": "", "source": "", "changes": "{}", "record": "{}"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ class _Rebuilder:
             "number": number, "directive": directive, "name": name, "type": str(spec["type"]),
             "task": str(spec["task"]), "after": json.dumps(_texts(spec.get("after"))),
             "idempotent": int(bool(spec.get("idempotent"))), "state": step["state"],
+            "on_failure": spec.get("on_failure") if spec.get("on_failure") in POLICIES else DEFAULT_POLICY,
             "reason": _LOST.format(name=name) if step["state"] == WorkerState.LOST else "",
             "attempt": step["attempt"], "created": self._now, "started": self._began(number),
         }  # fmt: skip

@@ -29,10 +29,16 @@ class WorkerState(StrEnum):
     FAILED = "failed"
     KILLED = "killed"
     LOST = "lost"
+    SKIPPED = "skipped"
 
 
 ACTIVE = frozenset({WorkerState.STARTING, WorkerState.WORKING, WorkerState.WAITING})
-ENDED = frozenset({WorkerState.DONE, WorkerState.FAILED, WorkerState.KILLED, WorkerState.LOST})
+ENDED = frozenset(
+    {
+        *(WorkerState.DONE, WorkerState.FAILED, WorkerState.KILLED),
+        *(WorkerState.LOST, WorkerState.SKIPPED),
+    }
+)
 
 
 class Tag(StrEnum):
@@ -44,9 +50,11 @@ class Tag(StrEnum):
     SPAWNING = "SPAWNING"
     SPAWNED = "SPAWNED"
     WAITING = "WAITING"
+    CHECKING = "CHECKING"
     QUEUED = "QUEUED"
     DONE = "DONE"
     FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
     RETRYING = "RETRYING"
     PAUSED = "PAUSED"
     RESUMED = "RESUMED"
@@ -74,7 +82,10 @@ class WorkerRow:
     agent's own session, which the present attempt goes on with when it `resumes`. `paused` is since when it
     is held, 0 when it is not, and `held` for how many seconds it was before. Workers of the lead have `depth`
     1, workers of those 2. `shows` is what shows the state of its agent, as JSON; `waits` is what a
-    waiting one waits for; one that `worked` was seen at work in this attempt.
+    waiting one waits for; one that `worked` was seen at work in this attempt. `on_failure` says what follows when a worker before it fails. `checking` is since
+    when its check runs, 0 when none does; pid and ticks are those of the check then. `directory` is where the
+    present attempt runs, `record` is its agent's own session file, as JSON (`{}`: not known), `source` where
+    the result comes from: file, transcript or screen.
     """
 
     number: int
@@ -105,6 +116,12 @@ class WorkerRow:
     shows: str = "[]"
     waits: str = ""
     worked: bool = False
+    on_failure: str = "skip"
+    checking: float = 0.0
+    directory: str = ""
+    record: str = "{}"
+    source: str = ""
+    changes: str = "{}"
 
     @property
     def action(self) -> str:

@@ -165,6 +165,7 @@ _SENSE: Mapping[str, tuple[Callable[[Row], bool], ...]] = {
     "workers": (
         _is_one_of(WorkerState, "state"),
         lambda row: _is_json(row["after"], list),
+        lambda row: _is_json(row["record"], dict) and _is_json(row["changes"], dict),
         lambda row: 0 < int(str(row["attempt"])) < 1 << 31,
     ),
     "directives": (

@@ -17,7 +17,7 @@ from aiorch.journal.history import History, decoded
 from aiorch.journal.place import Place, uri
 from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.journal.schema import upgrade
-from aiorch.plan.schema import WorkerSpec
+from aiorch.plan.schema import DEFAULT_POLICY, WorkerSpec
 
 _LEFT_OPEN: list[sqlite3.Connection] = []
 _FLAGS = ("idempotent", "resumes", "worked")
@@ -251,10 +251,11 @@ class Journal(History):
     def add_worker(self, directive: int, spec: WorkerSpec, depth: int = 1) -> int:
         """Record a worker as queued and return its number."""
         cursor = self._db.execute(
-            "INSERT INTO workers (directive, name, type, task, after, idempotent, depth, state, created)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (directive, spec.name, spec.type, spec.task, json.dumps(spec.after), spec.idempotent, depth,
-             WorkerState.QUEUED, time.time()),
+            "INSERT INTO workers"
+            " (directive, name, type, task, after, idempotent, on_failure, depth, state, created)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (directive, spec.name, spec.type, spec.task, json.dumps(spec.after), spec.idempotent,
+             spec.on_failure or DEFAULT_POLICY, depth, WorkerState.QUEUED, time.time()),
         )  # fmt: skip
         assert cursor.lastrowid is not None
         self._add_transition(cursor.lastrowid, WorkerState.QUEUED, f"directive #{directive}")
@@ -306,6 +307,25 @@ class Journal(History):
         query = "SELECT MIN(ended) FROM workers WHERE state = 'done' AND pane != ''"
         found: float | None = self._db.execute(query).fetchone()[0]
         return found
+
+    def workers_of(self, directive: int) -> list[WorkerRow]:
+        """Return the workers of one directive, oldest first."""
+        rows = self._db.execute("SELECT * FROM workers WHERE directive = ? ORDER BY number", (directive,))
+        return [decoded(_worker_row, row) for row in rows]
+
+    def overlapping(self, number: int, since: float) -> list[WorkerRow]:
+        """Return the other workers that ran at a time after `since` (seconds since the epoch)."""
+        rows = self._db.execute(
+            "SELECT * FROM workers WHERE number != ? AND started IS NOT NULL AND state != 'queued'"
+            " AND (ended IS NULL OR ended > ?) ORDER BY number",
+            (number, since),
+        )
+        return [decoded(_worker_row, row) for row in rows]
+
+    def records(self, agent: str, other_than: int) -> list[dict[str, object]]:
+        """Return the session files that are known of an agent's workers, those of one left out."""
+        query = "SELECT record FROM workers WHERE agent = ? AND number != ? AND record != '{}'"
+        return [json.loads(row[0]) for row in self._db.execute(query, (agent, other_than))]
 
     def named(self, names: Collection[str]) -> dict[str, WorkerRow]:
         """Return the workers of these names."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import stat
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ RESULT_LIMIT = 64 * 1024
 # What the wrapper writes over with the user's mask: made before, it is for the owner alone, and has its room
 # on the disk.
 _BLANK = {"start": f"{'':10}\n", "exit": f"{'':3}\n"}
+# What git says of the worker's directory; the wrapper fills them where they are.
+_TREE = ("tree.before", "tree.after", "tree.lines")
 _MAX_PID = 2**31 - 1
 _STOP_ROUNDS = 20
 _SIMPLE = re.compile(r"[A-Za-z0-9_./:=,+-][A-Za-z0-9_./:=,@+-]{0,255}")
@@ -26,7 +29,8 @@ _SIMPLE = re.compile(r"[A-Za-z0-9_./:=,+-][A-Za-z0-9_./:=,@+-]{0,255}")
 class Job:
     """One attempt of a worker, ready to be placed; `action` names it in tmux and on disk.
 
-    `task` is written into the attempt's task file, when its argv names that.
+    `task` is written into the attempt's task file, when its argv names that; `inputs` are files, by name, in
+    the folder that `AIORCH_INPUTS` names. `tree` says that it runs in a git tree.
     """
 
     action: str
@@ -35,6 +39,8 @@ class Job:
     cwd: str
     environment: Mapping[str, str]
     task: str | None = None
+    inputs: Mapping[str, str] | None = None
+    tree: bool = False
 
 
 class LocalLauncher:
@@ -62,31 +68,53 @@ class LocalLauncher:
         with suppress(FileExistsError):
             os.mkdir(directory, 0o700)  # noqa: PTH102 - on the way to every worker, 5 times as fast
         for name, blank in _BLANK.items():
-            _write(f"{directory}/{name}", blank)
+            write_file(f"{directory}/{name}", blank)
         if job.stdin is not None:
-            _write(f"{directory}/stdin", job.stdin)
+            write_file(f"{directory}/stdin", job.stdin)
+        if job.tree:
+            for name in _TREE:
+                write_file(f"{directory}/{name}", "")
         if job.task is not None:
-            _write(self.task_file(job.action), job.task)
+            write_file(self.task_file(job.action), job.task)
         argv = ["/bin/sh", self._wrapper, job.action, directory]
         for index, argument in enumerate(job.argv):
             if _SIMPLE.fullmatch(argument):
                 argv.append(argument)
             else:
-                _write(f"{directory}/arg.{index}", argument + "\n")
+                write_file(f"{directory}/arg.{index}", argument + "\n")
                 argv.append(f"@{index}")
         environment = dict(job.environment)
-        environment["AIORCH_CWD"] = job.cwd
-        environment["AIORCH_RESULT"] = f"{directory}/result"
+        environment |= self.variables(job.action, job.cwd, inputs=job.inputs is not None)
+        if job.inputs is not None:
+            self._put_inputs(job)
         return argv, environment
+
+    def variables(self, action: str, cwd: str, *, inputs: bool) -> dict[str, str]:
+        """Return the variables of an attempt that name its places."""
+        found = {"AIORCH_CWD": cwd, "AIORCH_RESULT": f"{self._root}/{action}/result"}
+        return found | ({"AIORCH_INPUTS": self.inputs(action)} if inputs else {})
+
+    def inputs(self, action: str) -> str:
+        """Return the path of the folder with the results of the workers before."""
+        return f"{self._root}/{action}/inputs"
+
+    def _put_inputs(self, job: Job) -> None:
+        folder = self.inputs(job.action)
+        with suppress(FileNotFoundError):
+            # Left by an engine that died here; a worker has not run in it yet.
+            shutil.rmtree(folder)
+        os.mkdir(folder, 0o700)  # noqa: PTH102 - the path is a text on this way
+        for name, text in (job.inputs or {}).items():
+            write_file(f"{folder}/{name}", text)
 
     def attach(self, action: str) -> int | None:
         """Return the pid of an attempt that was started, None when it never was."""
-        pid = _number(self.directory(action) / "start", 10)
+        pid = number_in(self.directory(action) / "start", 10)
         return pid if pid is not None and 1 < pid <= _MAX_PID else None
 
     def poll(self, action: str) -> int | None:
         """Return the exit status in the wrapper's record (128 + n after signal n), None without one."""
-        return _number(self.directory(action) / "exit", 3)
+        return number_in(self.directory(action) / "exit", 3)
 
     def mark_labelled(self, action: str) -> None:
         """Tell the wrapper that its pane will stay when it ends; a worker may have removed its directory."""
@@ -98,7 +126,7 @@ class LocalLauncher:
 
         It was made with the user's mask, and is for the owner alone from now on.
         """
-        data = _read(self.directory(action) / "result", RESULT_LIMIT, claim=True)
+        data = read_file(self.directory(action) / "result", RESULT_LIMIT, claim=True)
         return data.decode("utf-8", "replace").strip()
 
     def cancel(self, action: str, pid: int, ticks: int, *, force: bool = False) -> None:
@@ -168,7 +196,8 @@ def _group(pid: int) -> int:
         return 0
 
 
-def _write(path: str, text: str) -> None:
+def write_file(path: str, text: str) -> None:
+    """Write a new file for the owner alone, in the place of whatever is there."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags, 0o600)
@@ -180,8 +209,8 @@ def _write(path: str, text: str) -> None:
         file.write(text.encode("utf-8", "surrogateescape"))
 
 
-def _read(path: Path, limit: int, *, claim: bool = False) -> bytes:
-    """Return the first bytes of a file; nothing when it is missing or no regular file.
+def read_file(path: Path, limit: int, *, claim: bool = False, from_end: bool = False) -> bytes:
+    """Return the first bytes of a file, or the last ones; nothing when it is missing or no regular file.
 
     A worker can write anything into its directory, also a pipe that would never end. With `claim` the file
     is for the owner alone from then on, unless it has another name elsewhere.
@@ -196,12 +225,15 @@ def _read(path: Path, limit: int, *, claim: bool = False) -> bytes:
                 # Somebody else's stays as it is.
                 with suppress(PermissionError):
                     os.fchmod(descriptor, 0o600)
+            if from_end:
+                file.seek(max(0, facts.st_size - limit))
             return file.read(limit)
     except OSError:
         return b""
 
 
-def _number(path: Path, digits: int) -> int | None:
-    data = _read(path, digits + 2)
+def number_in(path: Path, digits: int) -> int | None:
+    """Return the number in a record that is whole, else None."""
+    data = read_file(path, digits + 2)
     # The newline says that the record is whole.
     return int(data) if re.fullmatch(rb"[0-9]{1,%d} *\n" % digits, data) else None

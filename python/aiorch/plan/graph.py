@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiorch.errors import DirectiveError
-from aiorch.plan.schema import Plan, WorkerSpec
+from aiorch.plan.schema import DEFAULT_POLICY, WorkerSpec
+
+WAITING, DONE, SKIPPED = "queued", "done", "skipped"
+_BROKEN: Mapping[str, str] = {"failed": "failed", "killed": "was stopped", SKIPPED: "was skipped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A worker's place in its plan: what it waits for, and what follows when one of those fails."""
+
+    name: str
+    after: tuple[str, ...] = ()
+    on_failure: str = DEFAULT_POLICY
 
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What may start now, and what never can because something before it failed."""
+    """What may start now, and what is not to be started as things are, with the reason."""
 
     ready: tuple[str, ...]
-    never: tuple[str, ...]
+    skipped: Mapping[str, str]
 
 
 def validate(workers: Sequence[WorkerSpec]) -> None:
@@ -23,7 +36,11 @@ def validate(workers: Sequence[WorkerSpec]) -> None:
     for worker in workers:
         for name in worker.after:
             if name not in names:
-                raise DirectiveError(f'"after" of {worker.name} names {name}, which is not in this plan')
+                near = difflib.get_close_matches(name, names - {worker.name}, 1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                raise DirectiveError(
+                    f'"after" of {worker.name} names {name}, which is not in this plan{hint}'
+                )
     waiting = {worker.name: set(worker.after) for worker in workers}
     while free := [name for name, before in waiting.items() if not before]:
         for name in free:
@@ -31,31 +48,60 @@ def validate(workers: Sequence[WorkerSpec]) -> None:
         for before in waiting.values():
             before.difference_update(free)
     if waiting:
-        raise DirectiveError(f'"after" goes in a circle: {" → ".join(_circle(waiting))}')
+        raise DirectiveError(f'"after" goes in a circle: {" -> ".join(_circle(waiting))}')
 
 
-def ready(
-    plan: Plan, done: Collection[str], failed: Collection[str], started: Collection[str] = ()
-) -> Readiness:
-    """Return which workers may start now and which never can, both in the plan's order.
+def look(links: Sequence[Link], states: Mapping[str, str]) -> Readiness:
+    """Return which workers of a plan may start and which are to be skipped, both in the plan's order.
 
-    `failed` are workers that will not be tried again; `started` ones are running or queued already.
-    Cancelled and lost workers count as failed.
+    `states` are the words of the life cycle; only those that are queued are decided about. One that is lost
+    may still be done: whoever waits for it goes on waiting.
     """
-    lost = set(failed)
-    grew = True
-    while grew:
-        more = {w.name for w in plan.workers if w.name not in lost and lost.intersection(w.after)}
-        more -= set(done)
-        grew = bool(more)
-        lost |= more
-    settled = set(done) | set(failed) | set(started)
-    now = tuple(
-        w.name
-        for w in plan.workers
-        if w.name not in settled and w.name not in lost and set(w.after) <= set(done)
-    )
-    return Readiness(now, tuple(w.name for w in plan.workers if w.name in lost and w.name not in settled))
+    states, skipped = dict(states), dict[str, str]()
+    while True:
+        why = _stop_reason(links, states)
+        new = {
+            link.name: reason
+            for link in links
+            if states[link.name] == WAITING and (reason := why or _skip_reason(link, states))
+        }
+        if not new:
+            break
+        skipped |= new
+        states |= dict.fromkeys(new, SKIPPED)
+    ready = tuple(link.name for link in links if states[link.name] == WAITING and _is_free(link, states))
+    return Readiness(ready, {link.name: skipped[link.name] for link in links if link.name in skipped})
+
+
+def revived(links: Sequence[Link], states: Mapping[str, str], name: str) -> list[str]:
+    """Return the skipped workers that wait again once `name` is tried again."""
+    was_skipped = [link.name for link in links if states[link.name] == SKIPPED]
+    hoped = {**states, **dict.fromkeys([name, *was_skipped], WAITING)}
+    still = look(links, hoped).skipped
+    return [one for one in was_skipped if one != name and one not in still]
+
+
+def _stop_reason(links: Sequence[Link], states: Mapping[str, str]) -> str:
+    """Return why nothing of the plan is begun any more, '' when that is not so."""
+    for link in links:
+        if link.on_failure == "stop":
+            own = [link.name] if states[link.name] != SKIPPED else []
+            for name in _broken([*own, *link.after], states):
+                return f"{name} {_BROKEN[states[name]]}, and the plan stops then"
+    return ""
+
+
+def _skip_reason(link: Link, states: Mapping[str, str]) -> str:
+    broken = [] if link.on_failure == "run" else _broken(link.after, states)
+    return f"{broken[0]} {_BROKEN[states[broken[0]]]}" if broken else ""
+
+
+def _is_free(link: Link, states: Mapping[str, str]) -> bool:
+    return all(states[name] == DONE or states[name] in _BROKEN for name in link.after)
+
+
+def _broken(names: Iterable[str], states: Mapping[str, str]) -> list[str]:
+    return [name for name in names if states[name] in _BROKEN]
 
 
 def _circle(waiting: dict[str, set[str]]) -> list[str]:

@@ -74,7 +74,8 @@ def make_plan(
             # Never here instead: what is meant for another machine may do harm on this one.
             raise DirectiveError(f'worker {worker.name} wants the host "{worker.host}", which is not set up')
     graph.validate(workers)
-    return Plan(request, tuple(workers))
+    policy = request.on_failure
+    return Plan(request, tuple(replace(w, on_failure=w.on_failure or policy) for w in workers))
 
 
 def _by_rules(task: str, rules: Sequence[Rule]) -> list[WorkerSpec]:

@@ -16,8 +16,12 @@ MAX_NAME = 40
 MAX_ID = 200
 MAX_PATH = 1024
 
-_REQUEST_KEYS = ("task", "id", "workers", "file")
-_WORKER_KEYS = ("name", "type", "task", "after", "host", "idempotent")
+# What follows when a worker fails that another one waits for.
+POLICIES = ("skip", "run", "stop")
+DEFAULT_POLICY = "skip"
+
+_REQUEST_KEYS = ("task", "id", "workers", "file", "on_failure")
+_WORKER_KEYS = ("name", "type", "task", "after", "host", "idempotent", "on_failure")
 _FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:-]{0,254}")
@@ -28,7 +32,8 @@ _NAME_REST = re.compile(r"[^A-Za-z0-9._-]+")
 class WorkerSpec:
     """One worker that is asked for; an empty `type` or `task` is filled in by the plan.
 
-    `idempotent` says that it may be run again when nobody knows how far it came.
+    `idempotent` says that it may be run again when nobody knows how far it came. `on_failure` is one of
+    POLICIES, or empty for the plan's.
     """
 
     name: str
@@ -37,13 +42,15 @@ class WorkerSpec:
     after: tuple[str, ...] = ()
     host: str | None = None
     idempotent: bool = False
+    on_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One checked request; `workers` is None when the rules are to plan.
 
-    With `file` the task is empty: the payload has to be read and parsed in its place.
+    With `file` the task is empty: the payload has to be read and parsed in its place. `on_failure` goes for
+    all workers that do not say otherwise.
     `unknown_keys` names what was given and is not used, `workers[0].cmd` for instance.
     """
 
@@ -52,6 +59,7 @@ class Request:
     workers: tuple[WorkerSpec, ...] | None
     file: str | None
     unknown_keys: tuple[str, ...]
+    on_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,9 @@ def parse_request(payload: Mapping[str, object]) -> Request:
     task = _text(payload["task"], "task")
     workers = payload.get("workers")
     specs = None if workers is None else _workers(workers, unknown)
-    return Request(task, identity, specs, None, tuple(unknown))
+    return Request(
+        task, identity, specs, None, tuple(unknown), _policy(payload.get("on_failure"), "on_failure")
+    )
 
 
 def clean_name(text: str) -> str:
@@ -118,7 +128,7 @@ def _identity(value: object) -> str | None:
 
 def _file(payload: Mapping[str, object]) -> str:
     value = payload["file"]
-    for other in ("task", "workers"):
+    for other in ("task", "workers", "on_failure"):
         if payload.get(other) is not None:
             raise DirectiveError(f'"file" and "{other}" exclude each other: the file holds the payload')
     if not isinstance(value, str) or not value.strip():
@@ -179,7 +189,16 @@ def _worker(item: object, index: int, unknown: list[str]) -> WorkerSpec:
     again = item.get("idempotent", False)
     if not isinstance(again, bool):
         raise DirectiveError(f'"{where}.idempotent" must be true or false, not {_kind(again)}')
-    return WorkerSpec(name, kind, task, _after(item.get("after"), where), host, again)
+    policy = _policy(item.get("on_failure"), f"{where}.on_failure")
+    return WorkerSpec(name, kind, task, _after(item.get("after"), where), host, again, policy)
+
+
+def _policy(value: object, key: str) -> str:
+    if value is None:
+        return ""
+    if value not in POLICIES:
+        raise DirectiveError(f'"{key}" must be one of {", ".join(POLICIES)}')
+    return str(value)
 
 
 def _name(value: object, key: str) -> str:

@@ -67,7 +67,9 @@ def as_json(document: Document) -> str:
         "directory": document.directory,
         "begun": document.begun,
         "stopped": document.stopped,
-        "directives": [_directive_record(row, document) for row in document.directives],
+        "directives": [
+            directive_record(row, document.decisions.get(row.number, ())) for row in document.directives
+        ],
         "workers": [_worker_record(row, document) for row in document.workers],
         "events": [
             {"number": one.number, "time": one.time, "tag": str(one.tag), "text": one.text}
@@ -82,7 +84,8 @@ def as_markdown(document: Document) -> str:
     return "\n".join([*_head(document), *_directives(document), *_log(document)]) + "\n"
 
 
-def _directive_record(row: DirectiveRow, document: Document) -> dict[str, object]:
+def directive_record(row: DirectiveRow, decisions: Sequence[Decision]) -> dict[str, object]:
+    """Return one directive as a JSON object, with what became of it step by step."""
     return {
         "number": row.number,
         "source": row.source,
@@ -96,7 +99,7 @@ def _directive_record(row: DirectiveRow, document: Document) -> dict[str, object
         "created": row.created,
         "steps": [
             {"number": one.number, "time": one.time, "state": str(one.state), "reason": one.reason}
-            for one in document.decisions.get(row.number, ())
+            for one in decisions
         ],
     }
 

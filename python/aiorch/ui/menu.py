@@ -19,6 +19,7 @@ _MARKS = {
     WorkerState.FAILED: "✖",
     WorkerState.KILLED: "✖",
     WorkerState.LOST: "✖",
+    WorkerState.SKIPPED: "↷",
 }
 _JUMP_KEYS = "123456789"
 _PER_QUESTION = 2
@@ -121,7 +122,7 @@ def _actions(
 ) -> Section:
     new = f"display-popup -E -w 70% -h 10 {_program(run.program, 'new')}"
     items: Section = [("New worker…", "w", new)]
-    failed = [row.name for row in workers if row.state in ENDED - {WorkerState.DONE}]
+    failed = [row.name for row in workers if row.state in ENDED - {WorkerState.DONE, WorkerState.SKIPPED}]
     if failed:
         items.append((f"Retry {failed[-1]}", "r", _request(run, "retry", "name", failed[-1])))
     if any(row.state in ENDED for row in shown):

@@ -23,11 +23,12 @@ def worker_record(row: WorkerRow, memory: Mapping[int, int] | None = None) -> di
         "state": str(row.state),
         "paused": bool(row.paused),
         "memory": (memory or {}).get(row.number),
-        "reason": row.reason,
+        "reason": row.reason or ("checking" if row.checking else ""),
         "attempt": row.attempt,
         "pane": row.pane,
         "status": row.status,
         "result": row.result,
+        "result_from": row.source,
         "task": row.task,
         "created": row.created,
         "started": row.started,
@@ -67,11 +68,18 @@ def use_color(env: Mapping[str, str] = os.environ) -> bool:
 
 
 def _cells(row: WorkerRow, memory: int | None) -> tuple[str, ...]:
-    words = row.result or row.reason
-    state = "paused" if row.paused else str(row.state)
+    state = "paused" if row.paused else "checking" if row.checking else str(row.state)
     held = "-" if memory is None else machine.size(memory)
-    cells = (row.name, row.type, state, str(row.attempt), duration(row), held, words)
+    cells = (row.name, row.type, state, str(row.attempt), duration(row), held, headline(row))
     return tuple(printable(" ".join(cell.split())) for cell in cells)
+
+
+def headline(row: WorkerRow) -> str:
+    """Return what there is to say of a worker on one line: why it is not done, else its result."""
+    if row.reason or row.source != "screen":
+        return row.reason or row.result
+    lines = [line for line in row.result.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
 
 
 def counted(number: int, what: str = "worker") -> str:
@@ -81,7 +89,11 @@ def counted(number: int, what: str = "worker") -> str:
 
 def duration(row: WorkerRow) -> str:
     """Return how long a worker has worked, in minutes and seconds; `-` before it began."""
-    if row.started is None:
-        return "-"
-    seconds = int((row.ended or time.time()) - row.started)
-    return f"{seconds // 60}:{seconds % 60:02d}"
+    found = duration_of(row)
+    seconds = int(found or 0)
+    return "-" if found is None else f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def duration_of(row: WorkerRow) -> float | None:
+    """Return how long a worker has worked, in seconds; None before it began."""
+    return None if row.started is None else (row.ended or time.time()) - row.started

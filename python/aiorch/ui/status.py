@@ -15,6 +15,7 @@ _GROUPS: tuple[tuple[str, str, str, frozenset[WorkerState]], ...] = (
     ("…", "queued", "colour80", frozenset({WorkerState.QUEUED})),
     ("✔", "done", "colour75", frozenset({WorkerState.DONE})),
     ("✖", "failed", "colour203", frozenset({WorkerState.FAILED, WorkerState.KILLED, WorkerState.LOST})),
+    ("↷", "skip", "colour245", frozenset({WorkerState.SKIPPED})),
 )
 
 

@@ -17,6 +17,7 @@ from aiorch.plan.rules import SHELL
 from aiorch.teach.lesson import Teaching, read_teaching
 from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.workers.executable import find_executable
+from aiorch.workers.exits import NotDone, read_exits, read_not_done
 from aiorch.workers.state_rules import StateRules, builtin_states, read_states
 
 AUTO = "auto"
@@ -39,7 +40,7 @@ ROLES: Mapping[str, str | None] = {
 }
 
 _BUILTIN = Path(__file__).with_name("profiles")
-_PLACEHOLDER = re.compile(r"\{(agent|task|file|id|python|plugin)\}")
+_PLACEHOLDER = re.compile(r"\{(agent|task|file|id|python|plugin|inputs|folder)\}")
 _INTERPRETER = re.compile(r"(node|nodejs|bun|deno|python[0-9.]*|pypy[0-9.]*|sh|bash|dash|zsh|uv|npx)")
 # Text that starts so would be an option, or a command of the agent itself; one word alone may be the name
 # of a subcommand (`claude update`, `codex exec review`).
@@ -53,7 +54,8 @@ class Launch:
     In `argv`, `{agent}` is the program, `{permission}` alone stands for the words of the permission,
     `{task}` is the task in one argument, `{file}` a file that holds it. `{session}` alone stands for the
     words of `session`, which give the agent's own session an id, or of `resume`, which go on with it; in
-    them `{id}` is a UUID. `task_via` is arg, stdin or file.
+    them `{id}` is a UUID. `{inputs}` alone stands for the words of `inputs`, which let the agent read the
+    folder `{folder}`; a worker that has no such folder gets none of them. `task_via` is arg, stdin or file.
     """
 
     argv: tuple[str, ...] = ()
@@ -61,6 +63,7 @@ class Launch:
     permission: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     session: tuple[str, ...] = ()
     resume: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,7 @@ class AgentProfile:
     get the task as it is. `offered` agents may be chosen without being named. `tested` is the version
     whose behaviour the profile was written from. `sessions` are patterns of the files in which the agent
     keeps the session `{id}`; `~` and `$NAME` are the user's. `teach` is None for what reads no instructions.
+    `exits` says what exit codes mean, `not_done` when 0 means nothing.
     """
 
     name: str
@@ -86,6 +90,8 @@ class AgentProfile:
     states: StateRules = field(default_factory=StateRules)
     teach: Teaching | None = None
     sessions: tuple[str, ...] = ()
+    exits: Mapping[int, str] = field(default_factory=dict)
+    not_done: tuple[NotDone, ...] = ()
     raw: bool = False
     offered: bool = True
     rank: int = 100
@@ -137,13 +143,15 @@ def command(
     file: str | None = None,
     session: str = "",
     resumes: bool = False,
+    inputs: str = "",
 ) -> tuple[list[str], str | None]:
     """Return the argv of a worker, and the text for its stdin when the profile wants the task there.
 
     The task is one argument that no shell sees; only the type `shell` is a shell. `file` is the
     path of a file with the same text, for profiles that read the task from one: write
     `task_text(…)` into it. `session` is the id of the agent's own session, none without one; with `resumes`
-    it goes on with that. Raises ProfileError when the agent has no such permission or needs a file.
+    it goes on with that. `inputs` is the folder with the results of the workers before it, '' without one.
+    Raises ProfileError when the agent has no such permission or needs a file.
     """
     kind = effective_mode(profile, mode, permission)
     launch = launch_of(profile, mode, permission)
@@ -155,10 +163,14 @@ def command(
     if launch.task_via == "file" and file is None:
         raise ProfileError(f"{profile.title} reads its task from a file, and there is none")
     text = task_text(profile, task, role)
-    values = {"agent": _program(profile), "task": text, "file": file or "", "id": session}
+    values = {"agent": _program(profile), "task": text, "file": file or "", "id": session, "folder": inputs}
     conversation = (launch.resume if resumes else launch.session) if session else ()
     # A level may hold `{agent}` too: OpenCode takes its permissions from the environment.
     several = {"{permission}": launch.permission.get(permission, ()), "{session}": conversation}
+    if profile.raw:
+        values["inputs"] = inputs
+    else:
+        several["{inputs}"] = launch.inputs if inputs else ()
     argv = [_fill(part, values) for word in launch.argv for part in several.get(word, (word,))]
     return argv, text if launch.task_via == "stdin" else None
 
@@ -352,6 +364,8 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         screen=screen,
         states=states,
         sessions=reader.words("sessions"),
+        exits=read_exits(reader.sub("exit")),
+        not_done=tuple(read_not_done(item) for item in reader.tables("not_done")),
         teach=read_teaching(reader.sub("teach")),
         raw=reader.flag("raw"),
         offered=reader.flag("offered", True),
@@ -397,6 +411,9 @@ def _launch(reader: Reader) -> Launch:
     permission = {level: levels.words(level) for level in PERMISSIONS if level in levels.table}
     levels.finish()
     session, resume = reader.words("session"), reader.words("resume")
+    inputs = reader.words("inputs")
+    if inputs and ("{inputs}" not in argv or not any("{folder}" in word for word in inputs)):
+        reader.problem("inputs", 'needs "{folder}", and "{inputs}" as a word of argv')
     for name, words in (("session", session), ("resume", resume)):
         if words and ("{session}" not in argv or not any("{id}" in word for word in words)):
             reader.problem(name, 'needs "{id}", and "{session}" as a word of argv')
@@ -404,7 +421,7 @@ def _launch(reader: Reader) -> Launch:
     wanted = {"arg": "{task}", "file": "{file}"}.get(via)
     if argv and wanted and not any(wanted in word for word in argv):
         reader.problem("argv", f'needs "{wanted}", or another task_via ({", ".join(TASK_VIA)})')
-    return Launch(argv, via, permission, session, resume)
+    return Launch(argv, via, permission, session, resume, inputs)
 
 
 def _env(reader: Reader) -> dict[str, str]:

@@ -11,10 +11,14 @@ _VARIABLE = re.compile(r"\$([A-Z_]+)")
 
 
 def is_kept(patterns: Sequence[str], session: str, environment: Mapping[str, str]) -> bool:
-    """Return whether an agent has a file of the session, by the patterns of its profile.
+    """Return whether an agent has a file of the session; without any pattern nobody knows, which is no."""
+    return kept(patterns, session, environment) is not None
 
-    A pattern with a variable that is not set is passed over; without any pattern nobody knows, which
-    counts as no.
+
+def kept(patterns: Sequence[str], session: str, environment: Mapping[str, str]) -> Path | None:
+    """Return an agent's file of the session, by the patterns of its profile, None without one.
+
+    A pattern with a variable that is not set is passed over.
     """
     home = environment.get("HOME") or str(Path.home())
     for pattern in patterns:
@@ -25,6 +29,6 @@ def is_kept(patterns: Sequence[str], session: str, environment: Mapping[str, str
         place = _VARIABLE.sub(lambda found: glob.escape(environment[found[1]]), place)
         if place.startswith("~/"):
             place = glob.escape(home) + place[1:]
-        if glob.glob(place):  # noqa: PTH207 - a pattern, not a path
-            return True
-    return False
+        for found in glob.glob(place)[:1]:  # noqa: PTH207 - a pattern, not a path
+            return Path(found)
+    return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from aiorch.capture.grammar import MARKER
@@ -97,6 +99,57 @@ class History:
         self._size += len(text) + 1
         if self._answer is not None and self._size <= MAX_LINE:
             self._answer.append(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How one chat of the history ended: the last answer, and Aider's own lines after it.
+
+    `began` is in seconds since the epoch, `asked` what the user said, line by line.
+    """
+
+    began: float | None
+    asked: tuple[str, ...]
+    text: str
+    notes: tuple[str, ...]
+
+
+def endings(history: str) -> list[Ending]:
+    """Return how the chats of a history ended, oldest first."""
+    return [_ending(chat) for chat in history.split(f"\n{_CHAT}")[1:]]
+
+
+def _ending(chat: str) -> Ending:
+    title, *lines = chat.split("\n")
+    asked: list[str] = []
+    answer: list[str] = []
+    notes: list[str] = []
+    said = open_ = False
+    for line in (one.removesuffix("\r") for one in lines):
+        if line.startswith(_USER):
+            asked, answer, notes, said = [*asked, line.removeprefix(_USER).rstrip()], [], [], False
+        elif (line.startswith(_OWN) and line.endswith(_BREAK)) or open_:
+            notes.append(line.removeprefix(_OWN).rstrip())
+            said = False
+        elif line.startswith(_OWN) and not answer and asked:
+            # The first line of several of Aider's own; the last of them has its line break.
+            notes.append(line.removeprefix(_OWN).rstrip())
+            open_ = True
+            continue
+        elif asked and line.strip():
+            # Another answer after one of Aider's own lines takes the place of the one before.
+            answer, notes, said = [*answer, line] if said else [line], [], True
+        elif said:
+            answer.append(line)
+        open_ = open_ and not line.endswith(_BREAK)
+    return Ending(_time(title), tuple(asked), "\n".join(answer).strip(), tuple(notes))
+
+
+def _time(title: str) -> float | None:
+    try:
+        return datetime.fromisoformat(title.strip()).timestamp()
+    except ValueError:
+        return None
 
 
 class AiderFile:

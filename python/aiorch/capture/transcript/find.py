@@ -7,7 +7,7 @@ agent of its kind is there. All else is given as uncertain, and never chosen sil
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from aiorch.capture.transcript.locate import files, lead
@@ -16,11 +16,11 @@ from aiorch.capture.transcript.locate.codex import CodexStore
 from aiorch.capture.transcript.locate.copilot import CopilotStore
 from aiorch.capture.transcript.locate.found import Found, Store
 from aiorch.capture.transcript.locate.gemini import GeminiStore
-from aiorch.capture.transcript.locate.judge import judge
+from aiorch.capture.transcript.locate.judge import alone, judge
 from aiorch.capture.transcript.locate.opencode import OpenCodeStore
 from aiorch.capture.transcript.locate.projects import ClaudeStore, QwenStore
 
-__all__ = ["Found", "find", "places"]
+__all__ = ["Found", "find", "find_ended", "places"]
 
 _STORES: Mapping[str, Store] = {
     "aider": AiderStore(),
@@ -51,6 +51,22 @@ def find(
         return []
     named = store.named(agent)
     return judge(agent, store) if named is None else named
+
+
+def find_ended(
+    format: str, cwd: str, environment: Mapping[str, str], started: float, taken: Collection[tuple[Path, str]]
+) -> Found | None:
+    """Return the session file that an agent wrote which has ended; None when that is not certain.
+
+    It is the one of its directory that was begun since it `started` and is none of those `taken` (file and
+    conversation), as long as no other agent of its kind is there.
+    """
+    store = _STORES.get(format)
+    home = environment.get("HOME", "")
+    if store is None or not home.startswith("/"):
+        return None
+    agent = lead.Lead(format, 0, (), (format,), cwd, environment, started, Path(home))
+    return alone(agent, store, taken) if store.root(environment, agent.home).is_absolute() else None
 
 
 def places(format: str, pid: int, cwd: str, environment: Mapping[str, str]) -> dict[Path, Path]:

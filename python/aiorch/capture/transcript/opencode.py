@@ -15,6 +15,7 @@ from aiorch.capture.transcript.records import Record, parse, part, word
 from aiorch.capture.transcript.said import Said
 
 _MAX_PENDING = 64
+_MAX_LOOKED_AT = 200
 _ENDED = re.compile(r'"time":\{[^{}]*"end":')
 _COLUMNS = "SELECT part.rowid, part.id, part.message_id, part.session_id, part.data FROM part"
 
@@ -140,6 +141,21 @@ class OpenCodeDatabase:
             return False
         facts = connection.execute("SELECT parent_id FROM session WHERE id = ?", (session,)).fetchone()
         return facts is not None and facts[0] is None
+
+
+def last_text(connection: sqlite3.Connection, session: str, since: float) -> str:
+    """Return the last finished text of a session's answers, '' when there is none since then."""
+    query = f"{_COLUMNS} WHERE part.session_id = ? ORDER BY part.rowid DESC LIMIT {_MAX_LOOKED_AT}"
+    for _, _, message_id, _, data in connection.execute(query, (session,)):
+        record = parse(data.encode("utf-8", "replace"))
+        if record is None or record.get("type") != "text" or record.get("synthetic") or record.get("ignored"):
+            continue
+        answer = connection.execute("SELECT data FROM message WHERE id = ?", (message_id,)).fetchone()
+        message = parse(answer[0].encode("utf-8", "replace")) if answer else None
+        if message is None or not _is_answer(message) or (_time(record, message) or since) < since:
+            continue
+        return word(record, "text").strip()
+    return ""
 
 
 def _is_answer(message: Record) -> bool:

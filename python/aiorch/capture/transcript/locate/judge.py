@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from aiorch.capture.transcript.locate import lead as leads
 from aiorch.capture.transcript.locate.found import Found, Known, Seen, Store
@@ -43,6 +45,21 @@ def judge(lead: Lead, store: Store) -> list[Found]:
         near = [one for one in seen if one.written >= begun - NEAR]
         return _unsure(lead, store, _fits(lead, store, near), "it was written just before the agent began")
     return _choose(lead, store, fits, named)
+
+
+def alone(lead: Lead, store: Store, taken: Collection[tuple[Path, str]]) -> Found | None:
+    """Return the one session that was begun since the agent began and is nobody else's, if there is one."""
+    if lead.started is None:
+        return None
+    since = lead.started - GRAIN
+    seen = [one for one in store.seen(lead, since) if one.written >= since]
+    free = [one for one in seen if (one.path, "" if store.one_per_file else one.session) not in taken]
+    fits = _fits(lead, store, free)
+    if len(fits) != 1 or _is_older(lead, fits[0]) or not fits[0].known.here:
+        return None
+    if leads.others(lead, store.root, lambda path: store.competes(lead, path)) != []:
+        return None
+    return _found(lead, store, fits[0].seen, "the only one begun since the agent began", certain=True)
 
 
 def _choose(lead: Lead, store: Store, fits: list[_Fit], named: Seen | None) -> list[Found]:
