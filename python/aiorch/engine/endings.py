@@ -79,10 +79,8 @@ class Endings:
             self._decide(row, status, wrong, evidence)
         elif (until := self._limited(profile, screen)) is not None:
             reason = f"{PARKED}{until:%H:%M}"
-            self._journal.set_worker(row.number, not_before=until.timestamp() + PARK_SLACK)
-            self._crew.come_back(
-                replace(self._journal.worker(row.number), reason=reason), f"{reason}: {evidence}"
-            )
+            parked = replace(row, reason=reason, not_before=until.timestamp() + PARK_SLACK)
+            self._crew.come_back(parked, f"{reason}: {evidence}")
         else:
             self._fail_attempt(row, status, meaning, evidence)
 
@@ -100,7 +98,7 @@ class Endings:
         return reset_time(verdict.reason, datetime.now().astimezone())
 
     def _decide(self, row: WorkerRow, status: int | None, wrong: str, evidence: str) -> None:
-        """Decide about an attempt that ended well (`status` 0, None for a turn); a check has the last word."""
+        """Decide about one that ended well (`status` 0, None for a turn); a check has the last word."""
         argv = self._crew.config.check_of(row.type)
         if argv:
             noted = f"{evidence}; {wrong}" if wrong else evidence

@@ -82,6 +82,9 @@ class Steering:
             raise DirectiveError(
                 f"worker {name} was skipped ({row.reason}): try that one again, and it follows"
             )
+        if row.status is None and row.pid and self._launcher.is_there(row.action, row.pid, row.ticks):
+            # Its agent stayed in its pane: there are not to be two.
+            self._told.append(row)
         self._crew.queue_again(row, "asked for by the user")
         self._crew.plans.revive(row)
 
