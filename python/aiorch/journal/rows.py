@@ -81,11 +81,11 @@ class WorkerRow:
     `ticks` is the kernel's start mark: with the pid it names one process and no later one. `session` is the
     agent's own session, which the present attempt goes on with when it `resumes`. `paused` is since when it
     is held, 0 when it is not, and `held` for how many seconds it was before. Workers of the lead have `depth`
-    1, workers of those 2. `shows` is what shows the state of its agent, as JSON; `waits` is what a waiting one
-    waits for; one that `worked` was seen at work in this attempt. `on_failure` says what follows when a worker
-    before it fails. `checking` is since when its check runs, 0 when none does; pid and ticks are those of the
-    check then. `directory` is where the present attempt runs, `record` is its agent's own session file, as
-    JSON (`{}`: not known), `source` where the result comes from: file, transcript or screen.
+    1, workers of those 2. `shows` is what shows the state of its agent, as JSON; `waits` is what a waiting
+    one waits for; one that `worked` was seen at work in this attempt. `on_failure` says what follows when a
+    worker before it fails. `checking` is since when its check runs, 0 when none does; pid and ticks are those
+    of the check then. `directory` is where the present attempt runs, `record` is its agent's own session
+    file, as JSON (`{}`: not known), `source` where the result comes from: file, transcript or screen.
     """
 
     number: int
