@@ -68,6 +68,13 @@ _COMMANDS = (
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
     ("kill", "end a worker", "aiorch kill testing"),
     ("pause", "hold a worker where it is", "aiorch pause testing"),
+    ("diff", "show what a worker changed in its own worktree", "aiorch diff testing --stat"),
+    ("merge", "bring what a worker did in its own worktree into your branch", "aiorch merge testing"),
+    (
+        "discard",
+        "remove a worker's worktree and branch, its work is kept under a ref",
+        "aiorch discard testing",
+    ),
     ("show", "show a directive as it was received", "aiorch show 3"),
     ("log", "print the event log", "aiorch log"),
     (
@@ -166,6 +173,17 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="of the worker")
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    parser.add_argument("--stat", action="store_true", help="only the files and how many lines")
+    _add_json(parser)
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    parser.add_argument("--force", action="store_true", help="also while it is at work: what there is so far")
 
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
@@ -330,6 +348,9 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "kill": _add_name,
     "pause": _add_name,
     "show": _add_show,
+    "diff": _add_diff,
+    "merge": _add_merge,
+    "discard": _add_name,
     "init": _add_init,
     "replay": _add_replay,
     "demo": _add_demo,

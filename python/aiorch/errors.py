@@ -101,3 +101,19 @@ class ReplayError(AiorchError):
 
 class BundleError(AiorchError):
     """The bundle for a bug report cannot be written where it was asked for."""
+
+
+class GitError(AiorchError):
+    """git is missing, failed, or took too long."""
+
+
+class IsolationError(AiorchError):
+    """A worker cannot get a place of its own, and does not start without it."""
+
+
+class WorkError(AiorchError):
+    """A worker's work cannot be shown, merged or discarded as things are; nothing was changed."""
+
+
+class ConflictError(WorkError):
+    """A worker's work and the user's branch change the same lines; nothing was changed."""

@@ -42,6 +42,7 @@ class Kind(StrEnum):
     INBOX = "inbox"
     FILES = "files"
     SETTINGS = "settings"
+    TREES = "trees"
     EXIT = "exit"
     TMUX = "tmux"
     WROTE = "wrote"
@@ -153,6 +154,7 @@ class Engine:
             observer.schedule(_Any(lambda: self._wake(Kind.SETTINGS)), str(folder), recursive=False)
         observer.start()
         run.watch = _Watches(observer, lambda: self._wake(Kind.FILES))
+        run.isolation.wake = lambda: self._wake(Kind.TREES)
         run.upkeep.watch(Witness(lambda watch: self._queue.put(Event(Kind.WROTE, watch))))
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         try:
@@ -160,6 +162,7 @@ class Engine:
             self._wake(Kind.LOG)
             self._wake(Kind.INBOX)
             self._wake(Kind.FILES)
+            self._wake(Kind.TREES)
             run.show()
             while not run.over:
                 self._step(run)
@@ -206,7 +209,7 @@ class Engine:
         self._queue = queue.SimpleQueue()
         self._pending.clear()
         run.reattach(ControlClient(run.socket, run.session.session, self.notify_tmux))
-        for kind in (Kind.LOG, Kind.INBOX, Kind.FILES):
+        for kind in (Kind.LOG, Kind.INBOX, Kind.FILES, Kind.TREES):
             self._wake(kind)
         run.recovery.reconcile()
 
@@ -249,6 +252,9 @@ class Engine:
         elif event.kind is Kind.SETTINGS:
             self._pending.discard(Kind.SETTINGS)
             run.renewal.settings_changed()
+        elif event.kind is Kind.TREES:
+            self._pending.discard(Kind.TREES)
+            run.crew.places_made()
         elif event.kind is Kind.EXIT:
             self._pending.discard(Kind.EXIT)
             # Those that end together are settled together: tmux is busy with them by itself.

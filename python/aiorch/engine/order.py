@@ -40,10 +40,14 @@ class Order:
 
     def job(self, row: WorkerRow, variables: Mapping[str, str], directory: str) -> Job:
         """Return what the launcher needs, with those of the lead's variables that a worker gets."""
-        given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
-        given |= self.profile.env
+        given = worker_environment(variables) | dict(self.profile.env)
         given |= {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
-        return Job(row.action, self.argv, self.stdin, directory, given, self.text)
+        return Job(row.action, self.argv, self.stdin, directory, given, self.text, self.profile.writes)
+
+
+def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the lead's variables that a worker gets."""
+    return {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
 
 
 class Batch:

@@ -65,7 +65,7 @@ class Renewal:
         profiles.update(settings.profiles)
         run.settings = replace(settings, profiles=profiles)
         run.session.history_limit = settings.config.history_limit
-        for part in (run.columns, run.crew, run.steering, run.recovery, run.intake):
+        for part in (run.columns, run.crew, run.steering, run.recovery, run.intake, run.isolation):
             part.config = settings.config
         run.intake.learn_types()
         run.crew.look()

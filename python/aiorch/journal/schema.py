@@ -50,6 +50,8 @@ STEPS = (
     # Events, transitions and decisions are numbered together from now on.
     "UPDATE transitions SET number = -number - (SELECT COALESCE(MAX(number), 0) FROM events);"
     "UPDATE transitions SET number = -number;",
+    "CREATE TABLE trees (worker INTEGER PRIMARY KEY REFERENCES workers, branch TEXT NOT NULL,"
+    " base TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL);",
 )
 VERSION = len(STEPS)
 

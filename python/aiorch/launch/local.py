@@ -26,7 +26,8 @@ _SIMPLE = re.compile(r"[A-Za-z0-9_./:=,+-][A-Za-z0-9_./:=,@+-]{0,255}")
 class Job:
     """One attempt of a worker, ready to be placed; `action` names it in tmux and on disk.
 
-    `task` is written into the attempt's task file, when its argv names that.
+    `task` is written into the attempt's task file, when its argv names that. `writes` are places that it has
+    to write to wherever it runs.
     """
 
     action: str
@@ -35,6 +36,7 @@ class Job:
     cwd: str
     environment: Mapping[str, str]
     task: str | None = None
+    writes: Sequence[str] = ()
 
 
 class LocalLauncher:
@@ -98,7 +100,10 @@ class LocalLauncher:
 
         It was made with the user's mask, and is for the owner alone from now on.
         """
-        data = _read(self.directory(action) / "result", RESULT_LIMIT, claim=True)
+        folder = self.directory(action)
+        # A sandbox has a folder of its own in the place of the attempt's.
+        found = (_read(path, RESULT_LIMIT, claim=True) for path in (folder / "result", folder / "out/result"))
+        data = next(filter(None, found), b"")
         return data.decode("utf-8", "replace").strip()
 
     def cancel(self, action: str, pid: int, ticks: int, *, force: bool = False) -> None:

@@ -69,7 +69,8 @@ class AgentProfile:
     `program` is the path that was found for it, empty before `find_agent` or `resolve_type`. `raw` programs
     get the task as it is. `offered` agents may be chosen without being named. `tested` is the version
     whose behaviour the profile was written from. `sessions` are patterns of the files in which the agent
-    keeps the session `{id}`; `~` and `$NAME` are the user's. `teach` is None for what reads no instructions.
+    keeps the session `{id}`; `~` and `$NAME` are the user's. `writes` are where it keeps logins and
+    settings (`~/…`), which a sandbox leaves writable. `teach` is None for what reads no instructions.
     """
 
     name: str
@@ -84,6 +85,7 @@ class AgentProfile:
     screen: Mapping[str, Any] = field(default_factory=dict)
     teach: Teaching | None = None
     sessions: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
     raw: bool = False
     offered: bool = True
     rank: int = 100
@@ -348,6 +350,7 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         env=_env(reader.sub("env")),
         screen=screen,
         sessions=reader.words("sessions"),
+        writes=reader.words("writes"),
         teach=read_teaching(reader.sub("teach")),
         raw=reader.flag("raw"),
         offered=reader.flag("offered", True),
