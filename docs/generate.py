@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "python"))
 
 from aiorch import cli, trust  # noqa: E402
-from aiorch.config import MODES, PERMISSIONS, Config, UserType, load_config  # noqa: E402
+from aiorch.config import ISOLATIONS, MODES, PERMISSIONS, SANDBOXES, Config, UserType, load_config  # noqa: E402
 from aiorch.journal import WorkerState  # noqa: E402
 from aiorch.plan.rules import Rule  # noqa: E402
 from aiorch.ui.status import StatusStyle, status_text  # noqa: E402
@@ -54,6 +54,15 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "fold_after": ("0 to 604800", "Seconds after which the pane of a done worker is closed; 0 leaves it."),
     "permissions": (" ".join(PERMISSIONS), "What workers may do by themselves: see [agents](agents.md)."),
     "mode": (" ".join(MODES), "Whether a worker runs to its end, or its program stays open in the pane."),
+    "isolation": (" ".join(ISOLATIONS), "`worktree` gives each its own: see [isolation](isolation.md)."),
+    "sandbox": (
+        " ".join(SANDBOXES),
+        "`bwrap` lets workers write nothing but their worktree: see [isolation](isolation.md#sandbox).",
+    ),
+    "setup": ("a list", "A program and its arguments that sets up a new worktree. No shell."),
+    "copy": ("a list", "Names or patterns of files that are copied from your tree into a new worktree."),
+    "link": ("a list", "Names or patterns of files and folders of your tree that are linked there."),
+    "sandbox_writes": ("a list", "More places that a worker in a sandbox may write: `~/…` or `/…`."),
     "approve": ("auto ask", "`ask` asks before every start, whoever asked for it."),
     "fenced": ("accept ask ignore", "What becomes of a directive in a code fence, where one can be told."),
     "history_limit": ("0 to 1000000", "Lines of scroll-back of a worker's pane."),
@@ -82,6 +91,9 @@ TYPE_KEYS: Mapping[str, str] = {
     "prompt": "Words that are put before the task.",
     "permissions": "As above, for this type alone.",
     "mode": "As above, for this type alone.",
+    "isolation": "As above, for this type alone.",
+    "sandbox": "As above, for this type alone.",
+    "setup": "As above, for this type alone.",
     "idempotent": "`true`: a worker of this type may run once more when it was cut off with tmux.",
 }
 STATUS_MEANING: Mapping[str, str] = {
@@ -196,6 +208,8 @@ def toml_value(value: object) -> str:
     """Return a value as TOML writes it."""
     if isinstance(value, bool):
         return code(str(value).lower())
+    if isinstance(value, tuple):
+        return code(f"[{', '.join(map(toml_value, value))}]")
     return code(
         f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
     )
