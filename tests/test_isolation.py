@@ -169,6 +169,14 @@ def test_a_worker_at_work_is_not_merged_unasked_and_never_discarded(lab: Lab, re
     assert (lab.project / "x.txt").exists()
 
 
+def test_one_that_is_to_be_tried_again_keeps_its_worktree(lab: Lab, repo: Repo) -> None:
+    lab.start(APART.replace("retries = 0", "retries = 1\nretry_delay = 60"))
+    apart(lab, api="echo x >x.txt; exit 1")
+    lab.wait_told("RETRYING", "api")
+    assert "aiorch kill api" in lab.aiorch("discard", "api", check=False).stderr
+    assert (tree_of(lab) / "x.txt").exists()
+
+
 def test_after_the_run_the_work_is_still_in_reach(lab: Lab, repo: Repo) -> None:
     lab.start(APART)
     apart(lab, api="echo x >x.txt")

@@ -134,7 +134,7 @@ def merging(repo: Repo) -> None:
         (conflict, ConflictError, "a.txt\n  b.txt\n.*git merge aiorch/api"),
         (dirty, WorkError, "in the way: a.txt"),
         (staged, WorkError, "in the way: b.txt"),
-        (untracked, WorkError, "in the way: new"),
+        (untracked, WorkError, r"in the way: \"new 'ü\\n.txt\""),
         (merging, WorkError, "midst of a merge"),
     ],
 )
@@ -306,3 +306,36 @@ def test_what_is_no_file_is_left_out(repo: Repo, tree: Tree) -> None:
     do(repo, tree)
     os.mkfifo(Path(tree.path, "pipe"))
     assert kinds(work.changes(tree, work.snapshot(tree))) == DONE
+
+
+def test_a_sparse_checkout_has_no_deletions(repo: Repo) -> None:
+    repo.commit({"in/x": "x", "out/y": "y"})
+    repo.git("sparse-checkout", "set", "in")
+    make(tree := choose(survey(str(repo.top)), "api"), "mark")
+    repo.write({"in/x": "changed"}, at=Path(tree.path))
+    assert not Path(tree.path, "out").exists()
+    assert kinds(work.changes(tree, work.snapshot(tree))) == {"in/x": "M"}
+    assert kinds(list(work.merge(tree, "m").changes)) == {"in/x": "M"}
+
+
+def test_the_users_tree_may_be_a_worktree_itself(repo: Repo, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    repo.git("worktree", "add", "-q", "-b", "mine", str(own))
+    make(tree := choose(survey(str(own)), "api"), "mark")
+    do(repo, tree)
+    assert tree.path == f"{own}.aiorch/api"
+    assert work.merge(tree, "m").into == "mine"
+    assert (own / "b.txt").read_text() == "b\nmore\n"
+    work.discard(tree)
+    assert own.exists()
+
+
+def test_the_lead_may_be_in_a_submodule(repo: Repo, tmp_path: Path) -> None:
+    library = Repo(tmp_path / "lib", {"l": "l\n"})
+    repo.git("submodule", "--quiet", "add", str(library.top), "dep")
+    repo.commit({})
+    make(tree := choose(survey(str(repo.top / "dep")), "api"), "mark")
+    repo.write({"l": "changed\n"}, at=Path(tree.path))
+    assert kinds(list(work.merge(tree, "m").changes)) == {"l": "M"}
+    assert (repo.top / "dep/l").read_text() == "changed\n"
+    assert tree.top == str(repo.top / "dep")

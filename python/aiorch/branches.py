@@ -37,8 +37,12 @@ class _Found:
 
     @property
     def is_working(self) -> bool:
+        """Say whether it works, or is just about to."""
         row = self.row
-        return row is not None and row.state in ACTIVE and process.is_same(row.pid, row.ticks)
+        if row is None or row.state not in ACTIVE:
+            return False
+        # One that lost its tmux is still written down as working.
+        return row.pid == 0 or process.is_same(row.pid, row.ticks)
 
     @property
     def message(self) -> str:
@@ -88,6 +92,8 @@ def discard(options: argparse.Namespace) -> int:
     found = _find(options)
     if found.is_working:
         raise WorkError(f"{found.name} is still at work: `aiorch kill {found.name}` ends it")
+    if found.row is not None and found.row.state is WorkerState.QUEUED:
+        raise WorkError(f"{found.name} is to be tried again: `aiorch kill {found.name}` keeps it from that")
     done = work.discard(found.tree)
     _say(printable(f"removed {found.tree.path} and branch {found.tree.branch}"))
     if done.ignored:

@@ -303,7 +303,7 @@ def _merged_content(user: Git, tree: Tree, head: str, work: str) -> str:
         raise GitError(f"git merge-tree: {done.words or 'it took too long'}")
     content, *names = done.names
     if done.status == 1:
-        files = "".join(f"\n  {name!r}" if not name.isprintable() else f"\n  {name}" for name in names)
+        files = "".join(f"\n  {_plain(name)}" for name in names)
         raise ConflictError(f"{tree.branch} and your branch change the same lines in:{files}\n"
                             f"Nothing was changed. To resolve it by hand: {by_hand}")  # fmt: skip
     return content
@@ -354,4 +354,9 @@ def _forget(user: Git, tree: Tree) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+    return ", ".join(map(_plain, names[:_SHOWN])) + more
+
+
+def _plain(name: str) -> str:
+    """Return a name for a message; a worker may have called a file anything."""
+    return name if name.isprintable() else repr(name)
