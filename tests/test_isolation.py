@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from aiorch.engine.isolation import PREPARING
-from support.lab import Lab, until
+from aiorch.journal import Event, Tag
+from aiorch.ui.monitor import format_event
+from support.lab import Lab, alive, until
 from support.repository import Repo
 
 APART = """
@@ -215,3 +219,25 @@ def test_two_workers_with_the_same_file_are_told_once(lab: Lab, repo: Repo) -> N
     gate.touch()
     lab.wait_state(api="done", ui="done")
     assert sum(event.tag == "OVERLAP" for event in lab.events()) == 1
+
+
+def test_one_that_was_cut_off_with_tmux_goes_on_in_its_worktree(lab: Lab, repo: Repo) -> None:
+    lab.start(APART)
+    task = f"echo x >>tries; [ -e {lab.root}/gate ] || exec sleep 60"
+    lab.delegate({"name": "api", "type": "apart", "task": task, "idempotent": True})
+    until((tree_of(lab) / "tries").exists, "it works")
+    lab.wait_state(api="working")
+    pids = [int(lab.tmux("display-message", "-p", "#{pid}")), *lab.engine_pids(), lab.workers()["api"].pid]
+    os.kill(pids[0], signal.SIGKILL)
+    until(lambda: not any(alive(pid) for pid in pids), "server, engine and worker are gone")
+    (lab.root / "gate").touch()
+    lab.__enter__()
+    lab.aiorch("resume")
+    lab.wait_state(api="done")
+    assert (tree_of(lab) / "tries").read_text() == "x\nx\n"
+    assert repo.branches == ["aiorch/api", "main"]
+
+
+def test_every_tag_can_be_shown_in_colour() -> None:
+    for tag in Tag:
+        assert f"m[{tag}]" in format_event(Event(1, 0.0, tag, "x"), color=True)
