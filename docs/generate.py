@@ -18,9 +18,11 @@ sys.path.insert(0, str(ROOT / "python"))
 
 from aiorch import cli, trust  # noqa: E402
 from aiorch.config import (  # noqa: E402
+    ISOLATIONS,
     MODES,
     PERMISSIONS,
     RATE_LIMIT,
+    SANDBOXES,
     TERMINAL_NOTES,
     Config,
     Notify,
@@ -69,6 +71,15 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
         "What becomes of a worker at its rate limit: it waits for you, or is parked: ended, and begun again"
         " in its own session when the limit is over.",
     ),
+    "isolation": (" ".join(ISOLATIONS), "`worktree` gives each its own: see [isolation](isolation.md)."),
+    "sandbox": (
+        " ".join(SANDBOXES),
+        "`bwrap` lets workers write nothing but their worktree: see [isolation](isolation.md#sandbox).",
+    ),
+    "setup": ("a list", "A program and its arguments that sets up a new worktree. No shell."),
+    "copy": ("a list", "Names or patterns of files that are copied from your tree into a new worktree."),
+    "link": ("a list", "Names or patterns of files and folders of your tree that are linked there."),
+    "sandbox_writes": ("a list", "More places that a worker in a sandbox may write: `~/…` or `/…`."),
     "approve": ("auto ask", "`ask` asks before every start, whoever asked for it."),
     "fenced": ("accept ask ignore", "What becomes of a directive in a code fence, where one can be told."),
     "history_limit": ("0 to 1000000", "Lines of scroll-back of a worker's pane."),
@@ -97,6 +108,9 @@ TYPE_KEYS: Mapping[str, str] = {
     "prompt": "Words that are put before the task.",
     "permissions": "As above, for this type alone.",
     "mode": "As above, for this type alone.",
+    "isolation": "As above, for this type alone.",
+    "sandbox": "As above, for this type alone.",
+    "setup": "As above, for this type alone.",
     "idempotent": "`true`: a worker of this type may run once more when it was cut off with tmux.",
     "check": "A command, as a list, that decides whether a worker is [done](results.md#checks).",
 }
@@ -237,8 +251,7 @@ def toml_value(value: object) -> str:
     if isinstance(value, bool):
         return code(str(value).lower())
     if isinstance(value, tuple):
-        words = ", ".join(f'"{word}"' for word in value)
-        return code(f"[{words}]")
+        return f"`[{', '.join(toml_value(word).strip('`') for word in value)}]`"
     return code(
         f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
     )

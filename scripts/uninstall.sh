@@ -94,6 +94,7 @@ clean_home() {
   data=$(xdg "${XDG_DATA_HOME-}" .local/share)
   rm -rf "$data"/venv-* "$(cache_dir)"
   rmdir "$data" "$(xdg "${XDG_CONFIG_HOME-}" .config)" 2>/dev/null
+  if [ -d "$data/worktrees" ]; then say "worktrees of workers, with their work, are kept in $data/worktrees"; fi
   link=${HOME:?}/.local/bin/aiorch
   if [ "$(readlink "$link" 2>/dev/null)" = "$plugin/scripts/aiorch" ]; then rm -f "$link"; fi
   if [ -n "$purge" ]; then

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from aiorch.errors import JournalError
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
 from aiorch.journal.schema import STEPS, VERSION
 from aiorch.plan.schema import WorkerSpec
+from aiorch.tree import Tree, TreeState
 from support.lives import check_lives
 
 
@@ -207,3 +210,20 @@ def test_a_copy_in_the_place_of_a_journal_is_not_taken_for_it(tmp_path: Path) ->
     (tmp_path / "copy").rename(path)
     assert not journal.is_in_place()
     journal.close()
+
+
+def test_worktrees_are_kept_whatever_their_places_are_called(tmp_path: Path) -> None:
+    tree = Tree(os.fsdecode(b"/x/l\xe9\n"), "aiorch/a", "0" * 40, "/x", "/x/.git", "sub")
+    journal = Journal(tmp_path / "journal.db")
+    journal.set_tree(3, tree)
+    journal.set_tree_state(3, TreeState.READY)
+    assert journal.trees() == {3: replace(tree, state=TreeState.READY)}
+    assert journal.tree(4) is None
+
+
+def test_overlaps_are_remembered_by_pair(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    journal.add_overlap(1, 2, ["a"])
+    journal.add_overlap(1, 3, ["b"])
+    journal.add_overlap(1, 2, ["a", "c"])
+    assert journal.overlaps() == {(1, 2): ["a", "c"], (1, 3): ["b"]}

@@ -71,6 +71,13 @@ _COMMANDS = (
     ("permit", "choose what workers may do by themselves, for good", "aiorch permit edit"),
     ("answer", "answer a worker that waits, in its own dialog", "aiorch answer testing"),
     ("next", "go to the next worker that waits for you", "aiorch next"),
+    ("diff", "show what a worker changed in its own worktree", "aiorch diff testing --stat"),
+    ("merge", "bring what a worker did in its own worktree into your branch", "aiorch merge testing"),
+    (
+        "discard",
+        "remove a worker's worktree and branch, its work is kept under a ref",
+        "aiorch discard testing",
+    ),
     ("show", "show a directive as it was received", "aiorch show 3"),
     ("log", "print the event log", "aiorch log"),
     (
@@ -174,6 +181,17 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", help="of the worker")
+
+
+def _add_diff(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    parser.add_argument("--stat", action="store_true", help="only the files and how many lines")
+    _add_json(parser)
+
+
+def _add_merge(parser: argparse.ArgumentParser) -> None:
+    _add_name(parser)
+    parser.add_argument("--force", action="store_true", help="also while it is at work: what there is so far")
 
 
 def _add_init(parser: argparse.ArgumentParser) -> None:
@@ -380,6 +398,9 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "answer": _add_waiting,
     "next": _add_client,
     "show": _add_show,
+    "diff": _add_diff,
+    "merge": _add_merge,
+    "discard": _add_name,
     "init": _add_init,
     "replay": _add_replay,
     "explain": _add_explain,

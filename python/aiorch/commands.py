@@ -20,7 +20,7 @@ from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
 from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
-from aiorch.ui.report import printable, use_color, worker_record, worker_table
+from aiorch.ui.report import overlap_notes, printable, use_color, worker_record, worker_table
 
 
 def run(options: argparse.Namespace) -> int:
@@ -80,14 +80,15 @@ def _status(options: argparse.Namespace) -> int:
     with _reading(options) as journal:
         rows = journal.workers()
         asking = journal.directives(DirectiveState.ASKING)
+        trees, notes = journal.trees(), overlap_notes(rows, journal.overlaps())
     memory = {row.number: machine.resident(one.pid for one in process.tree(row.pid)) for row in _active(rows)}
     if options.json:
         waiting = [{"number": row.number, "payload": row.payload, "reason": row.reason} for row in asking]
-        records = [worker_record(row, memory) for row in rows]
+        records = [worker_record(row, memory, trees, notes) for row in rows]
         facts = {"load": os.getloadavg()[0], "cores": os.cpu_count(), "free_memory": machine.free_memory()}
         _say(json.dumps({"workers": records, "asking": waiting, "machine": facts}, indent=1))
         return 0
-    _say(worker_table(rows, memory=memory) if rows else "no workers yet")
+    _say(worker_table(rows, memory=memory, trees=trees, notes=notes) if rows else "no workers yet")
     if memory:
         _say(f"{machine.size(sum(memory.values()))} in {len(memory)} at work; {machine.described()}")
     for row in asking:
@@ -281,6 +282,13 @@ def _replay(options: argparse.Namespace) -> int:
     return replay(options)
 
 
+def _work(options: argparse.Namespace) -> int:
+    from aiorch import branches
+
+    does = {"diff": branches.diff, "merge": branches.merge, "discard": branches.discard}
+    return does[options.command](options)
+
+
 def _resume(options: argparse.Namespace) -> int:
     from aiorch.resume import resume
 
@@ -317,6 +325,9 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "retry": _named,
     "kill": _named,
     "pause": _named,
+    "diff": _work,
+    "merge": _work,
+    "discard": _work,
     "stop": _stop,
     "tidy": _tidy,
     "permit": _permit,

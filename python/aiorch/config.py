@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from aiorch.errors import ConfigError
 from aiorch.plan.rules import SHELL, Rule
@@ -16,6 +16,8 @@ PERMISSIONS = ("ask", "edit", "full")
 MODES = ("oneshot", "interactive")
 RATE_LIMIT = ("wait", "park")
 FENCED = ("accept", "ask", "ignore")
+ISOLATIONS = ("none", "worktree")
+SANDBOXES = ("none", "bwrap")
 TASK_VIA = ("arg", "stdin", "file")
 OCCASIONS = ("waiting", "failed", "done")
 TERMINAL_NOTES = ("off", "osc9", "osc777")
@@ -41,6 +43,9 @@ class UserType:
     mode: str = ""
     idempotent: bool = False
     check: tuple[str, ...] = ()
+    isolation: str = ""
+    sandbox: str = ""
+    setup: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,12 @@ class Config:
     permissions: str = "edit"
     mode: str = "oneshot"
     rate_limit: str = "wait"
+    isolation: str = "none"
+    sandbox: str = "none"
+    setup: tuple[str, ...] = ()
+    copy: tuple[str, ...] = ()
+    link: tuple[str, ...] = ()
+    sandbox_writes: tuple[str, ...] = ()
     approve: str = "auto"
     fenced: str = "accept"
     history_limit: int = 2000
@@ -102,6 +113,21 @@ class Config:
         own = self.types.get(kind)
         return own.mode if own and own.mode else self.mode
 
+    def is_isolated(self, kind: str) -> bool:
+        """Return whether workers of a type get a worktree of their own."""
+        own = self.types.get(kind)
+        return (own.isolation if own and own.isolation else self.isolation) == "worktree"
+
+    def is_sandboxed(self, kind: str) -> bool:
+        """Return whether workers of a type are kept from writing outside of their worktree."""
+        own = self.types.get(kind)
+        return (own.sandbox if own and own.sandbox else self.sandbox) == "bwrap"
+
+    def setup_of(self, kind: str) -> tuple[str, ...]:
+        """Return the command that sets up a worktree for workers of a type, () for none."""
+        own = self.types.get(kind)
+        return own.setup if own and own.setup else self.setup
+
 
 def load_config(path: Path | None) -> Config:
     """Return the configuration of a file; without a file, or when it is missing, the defaults.
@@ -112,6 +138,7 @@ def load_config(path: Path | None) -> Config:
     builtin = read_toml(_BUILTIN_RULES)
     reader = Reader(file, (), file.data)
     config = _config(reader, _rules(Reader(builtin, (), builtin.data)))
+    _check_sandboxes(reader, config)
     reader.finish()
     problems = file.all_problems() + builtin.all_problems()
     if problems:
@@ -137,6 +164,12 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
         permissions=reader.text("permissions", base.permissions, choices=PERMISSIONS),
         mode=reader.text("mode", base.mode, choices=MODES),
         rate_limit=reader.text("rate_limit", base.rate_limit, choices=RATE_LIMIT),
+        isolation=reader.text("isolation", base.isolation, choices=ISOLATIONS),
+        sandbox=reader.text("sandbox", base.sandbox, choices=SANDBOXES),
+        setup=reader.words("setup"),
+        copy=_inside(reader, "copy"),
+        link=_inside(reader, "link"),
+        sandbox_writes=_places(reader, "sandbox_writes"),
         approve=reader.text("approve", base.approve, choices=("auto", "ask")),
         fenced=reader.text("fenced", base.fenced, choices=FENCED),
         history_limit=reader.whole("history_limit", base.history_limit, 0, 1_000_000),
@@ -148,6 +181,31 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
         trust=_trust(reader.sub("trust")),
         notify=_notify(reader.sub("notify")),
     )
+
+
+def _inside(reader: Reader, key: str) -> tuple[str, ...]:
+    """Return patterns of files below the user's tree."""
+    for pattern in (patterns := reader.words(key)):
+        if not pattern or pattern.startswith(("/", "~")) or ".." in PurePath(pattern).parts:
+            reader.problem(key, "takes names below the project, without .. and not beginning with / or ~")
+    return patterns
+
+
+def _places(reader: Reader, key: str) -> tuple[str, ...]:
+    for place in (places := reader.words(key)):
+        if not place.startswith(("/", "~/")) or place in ("/", "~/"):
+            reader.problem(key, "takes places that begin with / or ~/")
+    return places
+
+
+def _check_sandboxes(reader: Reader, config: Config) -> None:
+    """Note a sandbox without a worktree: it would have nothing that it may write."""
+    words = 'needs isolation = "worktree"'
+    if config.sandbox != "none" and config.isolation == "none":
+        reader.problem("sandbox", words)
+    for name in config.types:
+        if config.is_sandboxed(name) and not config.is_isolated(name):
+            reader.problem("sandbox", f"{words}, and type {name} has none")
 
 
 def _rules(reader: Reader) -> tuple[Rule, ...]:
@@ -198,6 +256,9 @@ def _types(reader: Reader) -> dict[str, UserType]:
             mode=item.text("mode", "", choices=MODES),
             idempotent=item.flag("idempotent"),
             check=item.words("check"),
+            isolation=item.text("isolation", "", choices=ISOLATIONS),
+            sandbox=item.text("sandbox", "", choices=SANDBOXES),
+            setup=item.words("setup"),
         )
         item.finish()
         _check_type(item, types[name])

@@ -115,3 +115,19 @@ class BundleError(AiorchError):
 
 class ChangesError(AiorchError):
     """What a worker changed in its git tree cannot be told."""
+
+
+class GitError(AiorchError):
+    """git is missing, failed, or took too long."""
+
+
+class IsolationError(AiorchError):
+    """A worker cannot get a place of its own, and does not start without it."""
+
+
+class WorkError(AiorchError):
+    """A worker's work cannot be shown, merged or discarded as things are; nothing was changed."""
+
+
+class ConflictError(WorkError):
+    """A worker's work and the user's branch change the same lines; nothing was changed."""

@@ -15,6 +15,7 @@ from aiorch.ui.status import StatusStyle, status_text
 from support.actor import Actor, directive
 from support.lab import REPO, STEP, Lab, until
 from support.lives import check_lives
+from support.repository import Repo
 
 BEFORE = f"""
 import sys
@@ -267,6 +268,26 @@ class Queued(Step):
         return [f"{token}{letter}" for letter in "abc"]
 
 
+class Apart(Step):
+    """The worker gets a worktree of its own."""
+
+    def __init__(self, crashes: Crashes) -> None:
+        super().__init__(crashes)
+        self._repo = Repo(self.lab.project, {"a.txt": "a"})
+        self._tokens: list[str] = []
+
+    def begin(self, token: str) -> None:
+        self._tokens.append(token)
+        task = f"cat a.txt && echo {token} >>{self.crashes.ledger}"
+        self.lab.delegate({"name": f"w{token}", "type": "apart", "task": task})
+
+    def finish(self, token: str) -> None:
+        self.crashes.wait_noted(token)
+        # One for each, whatever an engine died of.
+        assert self._repo.branches == [*sorted(f"aiorch/w{each}" for each in self._tokens), "main"]
+        assert self._repo.git("worktree", "list").count("\n") == len(self._tokens)
+
+
 STEPS: dict[str, type[Step]] = {
     "printed": Printed,
     "stalled": Stalled,
@@ -278,6 +299,7 @@ STEPS: dict[str, type[Step]] = {
     "killed": Killed,
     "held": Held,
     "queued": Queued,
+    "apart": Apart,
 }
 CONFIG = f"""
 default_type = "step"
@@ -290,6 +312,9 @@ roles = "run"
 {STEP}
 [types.own]
 command = ["sh", "-c", "{{task}}"]
+[types.apart]
+command = ["sh", "-c", "{{task}}"]
+isolation = "worktree"
 """
 
 

@@ -13,6 +13,7 @@ from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
 from aiorch.journal.schema import STEPS
 from aiorch.paths import RunPaths
 from aiorch.plan.schema import WorkerSpec
+from aiorch.tree import Tree
 
 
 def columns_since(version: int) -> list[str]:
@@ -66,6 +67,7 @@ def fill(journal: Journal, directives: int) -> None:
         workers = delegate(journal, task, [f"w{count}-{letter}" for letter in "abc"])
         for worker in workers:
             begin(journal, worker)
+            journal.set_tree(worker, Tree("/x", f"aiorch/w{worker}", "0" * 40, "/x", "/x/.git"))
         for worker in workers:
             end(journal, worker, result="r" * (count * 97 % 3000))
         journal.set_directive(count + 1, DirectiveState.DONE)

@@ -11,7 +11,8 @@ from pathlib import Path
 from aiorch.doctor import vocabulary
 
 TABLES = (
-    "directives", "workers", "events", "transitions", "decisions", "session_files", "answers", "sizes"
+    "directives", "workers", "events", "transitions", "decisions", "session_files", "answers", "sizes",
+    "trees",
 )  # fmt: skip
 LAST_ROWS = 2000
 _CHECKED_BYTES = 64 << 20

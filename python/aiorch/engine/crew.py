@@ -12,13 +12,14 @@ from aiorch.config import Config
 from aiorch.engine.checks import CHECKING, Checks
 from aiorch.engine.columns import Columns, Slot
 from aiorch.engine.endings import Endings
+from aiorch.engine.isolation import Isolation
 from aiorch.engine.notify import Notifier
 from aiorch.engine.order import Batch, Order, order_of
 from aiorch.engine.plans import Plans
 from aiorch.engine.primary import Primary
 from aiorch.engine.records import Records
 from aiorch.engine.turns import in_turn, room
-from aiorch.errors import AiorchError, DiskError, TmuxError
+from aiorch.errors import AiorchError, DiskError, IsolationError, TmuxError
 from aiorch.journal import ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
@@ -49,8 +50,10 @@ class Crew:
         config: Config,
         profiles: Mapping[str, AgentProfile],
         exits: ExitWatcher,
+        isolation: Isolation,
     ) -> None:
         self._session, self._journal, self._launcher = session, journal, launcher
+        self._isolation = isolation
         self._primary, self._columns, self.config = primary, columns, config
         self._profiles, self._exits = profiles, exits
         self.notifier = Notifier(session, config)
@@ -83,6 +86,12 @@ class Crew:
         self.look()
         return [names[spec.name] for spec in workers]
 
+    def places_made(self) -> None:
+        """Take note of worktrees that are ready, and of workers that get none and so do not start."""
+        for row, reason in self._isolation.collect():
+            self.fail(row, reason)
+        self.look()
+
     def look(self) -> None:
         """Note that a worker may start now which could not before."""
         self._again = 0.0
@@ -104,7 +113,8 @@ class Crew:
         ready = in_turn([row for row in self.plans.ready(rows) if _may_start(row, now)], active)
         if ready and found.count:
             try:
-                self._launch(ready[: found.count])
+                if chosen := self._isolation.startable(ready[: found.count]):
+                    self._launch(chosen)
             except TmuxError:
                 # Tried again, and not at once.
                 self._again = now + AGAIN_SECONDS
@@ -224,6 +234,7 @@ class Crew:
         self._journal.move_worker(row.number, WorkerState.WORKING, evidence, **columns)
         self._journal.add_event(Tag.SPAWNED, f"{row.name} in pane {place.pane}")
         self.records.follow(self._journal.worker(row.number))
+        self._isolation.started(row)
 
     def _prepare(
         self, row: WorkerRow, batch: Batch, variables: Mapping[str, str], directory: str
@@ -233,7 +244,11 @@ class Crew:
         if order is None:
             return None
         try:
-            return Spawn(*self._launcher.start(order.job(row, variables, directory)))
+            job = self._isolation.settled(row, order.job(row, variables, directory))
+            return Spawn(*self._launcher.start(job))
+        except IsolationError as error:
+            self.fail(row, str(error))
+            return None
         except OSError as error:
             if disk.is_refusal(error):
                 raise DiskError(f"the files of {row.name} cannot be written: {error}") from error
@@ -351,6 +366,7 @@ class Crew:
                 _TAGS.get(state, Tag.FAILED), f"{row.name}: {reason}" if reason else row.name
             )
             self._close_directive(row.directive)
+        self._isolation.ended(row)
         self._columns.show_state(row, str(state))
         self.notifier.note(row, state, reason)
         self.look()

@@ -43,6 +43,7 @@ class Kind(StrEnum):
     INBOX = "inbox"
     FILES = "files"
     SETTINGS = "settings"
+    TREES = "trees"
     EXIT = "exit"
     TMUX = "tmux"
     WROTE = "wrote"
@@ -157,6 +158,7 @@ class Engine:
         run.watch = _Watches(observer, lambda: self._wake(Kind.FILES))
         panes = Lookout(run.session, lambda: self._wake(Kind.SIGHT))
         run.states.begin(panes)
+        run.isolation.wake = lambda: self._wake(Kind.TREES)
         run.upkeep.watch(Witness(lambda watch: self._queue.put(Event(Kind.WROTE, watch))))
         signal.signal(signal.SIGTERM, lambda *_: self.stop())
         try:
@@ -164,6 +166,7 @@ class Engine:
             self._wake(Kind.LOG)
             self._wake(Kind.INBOX)
             self._wake(Kind.FILES)
+            self._wake(Kind.TREES)
             run.show()
             while not run.over:
                 self._step(run)
@@ -211,7 +214,7 @@ class Engine:
         self._queue = queue.SimpleQueue()
         self._pending.clear()
         run.reattach(ControlClient(run.socket, run.session.session, self.notify_tmux))
-        for kind in (Kind.LOG, Kind.INBOX, Kind.FILES):
+        for kind in (Kind.LOG, Kind.INBOX, Kind.FILES, Kind.TREES):
             self._wake(kind)
         run.recovery.reconcile()
 
@@ -256,6 +259,9 @@ class Engine:
         elif event.kind is Kind.SETTINGS:
             self._pending.discard(Kind.SETTINGS)
             run.renewal.settings_changed()
+        elif event.kind is Kind.TREES:
+            self._pending.discard(Kind.TREES)
+            run.crew.places_made()
         elif event.kind is Kind.EXIT:
             self._pending.discard(Kind.EXIT)
             # Those that end together are settled together: tmux is busy with them by itself.

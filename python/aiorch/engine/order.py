@@ -49,14 +49,28 @@ class Order:
     def job(self, row: WorkerRow, variables: Mapping[str, str], directory: str) -> Job:
         """Return what the launcher needs, with those of the lead's variables that a worker gets."""
         given = environment_of(row, self.profile.env, variables)
-        in_tree = tree_of(directory) is not None
-        return Job(row.action, self.argv, self.stdin, directory, given, self.text, self.inputs, in_tree)
+        return Job(
+            row.action,
+            self.argv,
+            self.stdin,
+            directory,
+            given,
+            self.text,
+            inputs=self.inputs,
+            tree=tree_of(directory) is not None,
+            writes=self.profile.writes,
+        )
 
 
 def environment_of(row: WorkerRow, own: Mapping[str, str], variables: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of a worker: the lead's, what its agent's profile adds, and who it is."""
-    given = {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
+    given = worker_environment(variables)
     return given | dict(own) | {"AIORCH_WORKER": row.name, "AIORCH_ATTEMPT": str(row.attempt)}
+
+
+def worker_environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return those of the lead's variables that a worker gets."""
+    return {name: value for name, value in variables.items() if name not in _OWN_VARIABLES}
 
 
 class Batch:

@@ -74,6 +74,7 @@ class Renewal:
             run.steering,
             run.recovery,
             run.intake,
+            run.isolation,
         ):
             part.config = settings.config
         run.intake.learn_types()

@@ -21,6 +21,7 @@ from aiorch.capture.directive import Directive, Source
 from aiorch.engine.intake import Answer, shown
 from aiorch.errors import AiorchError, DirectiveError, DiskError
 from aiorch.journal import Tag
+from aiorch.tree import TreeState
 from aiorch.ui.menu import RunCommands, menu_arguments
 from aiorch.ui.report import printable
 
@@ -33,7 +34,9 @@ BATCH = 20
 _KEYS = ("key-", "menu-")
 _UNFETCHED_SECONDS = 3600.0
 # What these do is in the journal alone; the others may be done twice.
-_JOURNALED = frozenset({"run", "approve", "decline", "retry", "kill", "pause", "resume"})
+_JOURNALED = frozenset(
+    {"run", "approve", "decline", "retry", "kill", "pause", "resume", "merged", "discarded"}
+)
 Answers = list[Answer]
 Verb = Callable[[Mapping[str, object], str], Answers]
 
@@ -56,6 +59,8 @@ class Requests:
             "kill": self._steer(run.steering.kill, "stopping", "is told to stop"),
             "pause": self._steer(run.steering.pause, "paused", "is held"),
             "resume": self._steer(run.steering.go_on, "resumed", "goes on"),
+            "merged": self._note_work,
+            "discarded": self._note_work,
             "log": self._log,
             "layout": self._layout,
             "tidy": self._tidy,
@@ -214,6 +219,18 @@ class Requests:
             return [Answer(None, state, f"{name} {words}")]
 
         return carry_out
+
+    def _note_work(self, body: Mapping[str, object], _: str) -> Answers:
+        """Write down what a command did with a worker's worktree."""
+        name, journal = str(body.get("name")), self._run.journal
+        row = journal.named([name]).get(name)
+        if row is None:
+            raise DirectiveError(f"there is no worker {name} in this run")
+        is_gone = body["verb"] == "discarded"
+        if is_gone:
+            journal.set_tree_state(row.number, TreeState.DISCARDED)
+        journal.add_event(Tag.DISCARDED if is_gone else Tag.MERGED, shown(str(body.get("text"))))
+        return []
 
     def _log(self, _body: Mapping[str, object], _: str) -> Answers:
         self._run.columns.reopen()

@@ -15,6 +15,7 @@ from aiorch.capture.fuse import Outcome, Repeat
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
+from aiorch.engine.isolation import Isolation
 from aiorch.engine.keeper import tell_unsure
 from aiorch.engine.primary import Primary
 from aiorch.engine.recovery import Recovery
@@ -83,9 +84,11 @@ class Run:
         )
         monitor = paths.own_command("--run", str(root), "monitor")
         self.columns = Columns(self.session, self.journal, origin.pane, config, monitor)
+        self.isolation = Isolation(self.journal, self.primary, self.paths.workers, origin.socket, config)
         self.crew = Crew(
-            self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits
-        )
+            self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits,
+            self.isolation,
+        )  # fmt: skip
         self.states = States(self.crew, self.journal, launcher, config, profiles)
         self.states.follow = self._watch_files
         self.steering = Steering(self.crew, self.journal, launcher, config)
@@ -208,7 +211,7 @@ class Run:
         """Return when `pass_time` has something to do (seconds since the epoch)."""
         times = (
             *(self.transcripts.due, self.primary.look_at, self.upkeep.due, self.renewal.due),
-            self.crew.records.due,
+            *(self.crew.records.due, self.isolation.overlaps.due),
         )
         return min((at for at in times if at is not None), default=None)
 
@@ -241,6 +244,7 @@ class Run:
         self.upkeep.pass_time()
         self.renewal.pass_time()
         self.crew.records.pass_time()
+        self.isolation.overlaps.pass_time()
         with self.journal.transaction():
             if self.primary.look_at is not None:
                 self._follow_agent()
@@ -299,6 +303,7 @@ class Run:
         The session forgets the run last of all: an engine that is killed on the way comes back and goes on.
         """
         self.journal.add_event(Tag.STOPPED, "by the user")
+        self.isolation.stop()
         self.steering.stop()
         # The session ends with its last pane, and that may be one of ours.
         with suppress(TmuxError):

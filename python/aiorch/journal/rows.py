@@ -62,6 +62,10 @@ class Tag(StrEnum):
     ERROR = "ERROR"
     WORKERS = "WORKERS"
     STOPPED = "STOPPED"
+    ISOLATED = "ISOLATED"
+    OVERLAP = "OVERLAP"
+    MERGED = "MERGED"
+    DISCARDED = "DISCARDED"
 
 
 @dataclass(frozen=True, slots=True)

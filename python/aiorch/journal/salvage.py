@@ -14,6 +14,7 @@ from aiorch.journal.history import SERIES
 from aiorch.journal.pages import Record, Value, read_contents
 from aiorch.journal.rows import DirectiveState, Tag, WorkerState
 from aiorch.journal.schema import STEPS
+from aiorch.tree import TreeState
 
 Row = dict[str, object]
 Rows = dict[str, dict[int, Row]]
@@ -139,7 +140,7 @@ def _is_json(text: object, kind: type | tuple[type, ...] = object) -> bool:
 
 
 def _is_one_of(
-    values: type[Tag | DirectiveState | WorkerState | Source], column: str
+    values: type[Tag | DirectiveState | WorkerState | Source | TreeState], column: str
 ) -> Callable[[Row], bool]:
     known = {str(value) for value in values}
     return lambda row: row[column] in known
@@ -158,6 +159,10 @@ _SENSE: Mapping[str, tuple[Callable[[Row], bool], ...]] = {
     "answers": (
         lambda row: str(row["request"]).endswith(".json"),
         lambda row: _is_json(row["reply"], dict),
+    ),
+    "trees": (
+        _is_one_of(TreeState, "state"),
+        lambda row: _is_json(row["record"], dict),
     ),
     "events": (_is_one_of(Tag, "tag"),),
     "transitions": (_is_one_of(WorkerState, "state"),),

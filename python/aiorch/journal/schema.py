@@ -59,6 +59,8 @@ STEPS = (
     "ALTER TABLE workers ADD COLUMN record TEXT NOT NULL DEFAULT '{}';"
     "ALTER TABLE workers ADD COLUMN source TEXT NOT NULL DEFAULT '';"
     "ALTER TABLE workers ADD COLUMN changes TEXT NOT NULL DEFAULT '{}';",
+    "CREATE TABLE trees (worker INTEGER PRIMARY KEY REFERENCES workers, branch TEXT NOT NULL,"
+    " base TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL);",
 )
 VERSION = len(STEPS)
 

@@ -13,10 +13,11 @@ from pathlib import Path
 
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
 from aiorch.errors import JournalDamagedError
-from aiorch.journal.history import History, decoded
+from aiorch.journal.history import decoded
 from aiorch.journal.place import Place, uri
 from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.journal.schema import upgrade
+from aiorch.journal.trees import Trees
 from aiorch.plan.schema import DEFAULT_POLICY, WorkerSpec
 
 _LEFT_OPEN: list[sqlite3.Connection] = []
@@ -24,7 +25,7 @@ _FLAGS = ("idempotent", "resumes", "worked")
 _WORKER_COLUMNS = frozenset(field.name for field in fields(WorkerRow))
 
 
-class Journal(History):
+class Journal(Trees):
     """Reads and writes one run's journal; only the engine opens it for writing."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
@@ -113,15 +114,6 @@ class Journal(History):
             yield
         finally:
             self._db.execute("ROLLBACK")
-
-    def set_meta(self, name: str, value: object) -> None:
-        """Remember one JSON value under a name."""
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, json.dumps(value)))
-
-    def meta(self, name: str) -> object:
-        """Return the JSON value under a name, None when there is none."""
-        row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-        return None if row is None else decoded(_json, row)
 
     def add_directive(self, directive: Directive, conversation: int) -> int | None:
         """Record a directive and return its number, or None when this very directive is there already."""
@@ -387,10 +379,6 @@ class Journal(History):
         """Return all recorded sizes as (segment, offset, cols, rows), oldest first."""
         rows = self._db.execute("SELECT * FROM sizes ORDER BY segment, offset, rowid")
         return [(row["segment"], row["offset"], row["cols"], row["rows"]) for row in rows]
-
-
-def _json(row: sqlite3.Row) -> object:
-    return json.loads(row[0])
 
 
 def _counted(row: sqlite3.Row) -> tuple[WorkerState, int]:

@@ -30,7 +30,8 @@ class Job:
     """One attempt of a worker, ready to be placed; `action` names it in tmux and on disk.
 
     `task` is written into the attempt's task file, when its argv names that; `inputs` are files, by name, in
-    the folder that `AIORCH_INPUTS` names. `tree` says that it runs in a git tree.
+    the folder that `AIORCH_INPUTS` names. `tree` says that it runs in a git tree. `writes` are places that it
+    has to write to wherever it runs.
     """
 
     action: str
@@ -41,6 +42,7 @@ class Job:
     task: str | None = None
     inputs: Mapping[str, str] | None = None
     tree: bool = False
+    writes: Sequence[str] = ()
 
 
 class LocalLauncher:
@@ -126,7 +128,10 @@ class LocalLauncher:
 
         It was made with the user's mask, and is for the owner alone from now on.
         """
-        data = read_file(self.directory(action) / "result", RESULT_LIMIT, claim=True)
+        folder = self.directory(action)
+        # A sandbox has a folder of its own in the place of the attempt's.
+        places = (folder / "result", folder / "out/result")
+        data = next(filter(None, (read_file(path, RESULT_LIMIT, claim=True) for path in places)), b"")
         return data.decode("utf-8", "replace").strip()
 
     def cancel(self, action: str, pid: int, ticks: int, *, force: bool = False) -> None:

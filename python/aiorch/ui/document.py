@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiorch.journal import Decision, DirectiveRow, Event, Journal, Transition, WorkerRow
+from aiorch.tree import Tree
 from aiorch.ui.monitor import format_event
 from aiorch.ui.report import duration, printable, worker_record
 
@@ -30,6 +31,7 @@ class Document:
     events: Sequence[Event]
     transitions: Mapping[int, Sequence[Transition]]
     decisions: Mapping[int, Sequence[Decision]]
+    trees: Mapping[int, Tree]
 
     @property
     def begun(self) -> float | None:
@@ -56,6 +58,7 @@ def read_document(run: str, journal: Journal) -> Document:
             journal.events(),
             transitions,
             decisions,
+            journal.trees(),
         )
 
 
@@ -113,7 +116,7 @@ def _worker_record(row: WorkerRow, document: Document) -> dict[str, object]:
         for one in document.transitions.get(row.number, ())
     ]
     more = {"number": row.number, "directive": row.directive, "after": list(row.after)}
-    return more | worker_record(row) | {"steps": steps}
+    return more | worker_record(row, trees=document.trees) | {"steps": steps}
 
 
 def _plan(text: str) -> object:

@@ -37,6 +37,10 @@ _COLOURS = {
     Tag.ERROR: "1;31",
     Tag.WORKERS: "1",
     Tag.STOPPED: "33",
+    Tag.ISOLATED: "34",
+    Tag.OVERLAP: "1;33",
+    Tag.MERGED: "1;32",
+    Tag.DISCARDED: "33",
 }
 
 

@@ -10,12 +10,23 @@ from collections.abc import Mapping, Sequence
 
 from aiorch import machine
 from aiorch.journal import WorkerRow
+from aiorch.tree import Tree
 
-_HEAD = ("NAME", "TYPE", "STATE", "TRY", "TIME", "MEM", "RESULT")
+_BRANCH = "BRANCH"
+_HEAD: tuple[str, ...] = ("NAME", "TYPE", "STATE", "TRY", "TIME", "MEM", "RESULT")
 
 
-def worker_record(row: WorkerRow, memory: Mapping[int, int] | None = None) -> dict[str, object]:
-    """Return one worker as a JSON object; times are seconds since the epoch, `memory` is bytes by number."""
+def worker_record(
+    row: WorkerRow,
+    memory: Mapping[int, int] | None = None,
+    trees: Mapping[int, Tree] | None = None,
+    notes: Mapping[int, str] | None = None,
+) -> dict[str, object]:
+    """Return one worker as a JSON object; times are seconds since the epoch.
+
+    By the numbers of workers, `memory` is bytes, `trees` are their worktrees and `notes` what is to be told.
+    """
+    tree = (trees or {}).get(row.number)
     return {
         "name": row.name,
         "type": row.type,
@@ -23,7 +34,11 @@ def worker_record(row: WorkerRow, memory: Mapping[int, int] | None = None) -> di
         "state": str(row.state),
         "paused": bool(row.paused),
         "memory": (memory or {}).get(row.number),
-        "reason": row.reason or ("checking" if row.checking else ""),
+        "reason": row.reason or row.waits or ("checking" if row.checking else ""),
+        "note": (notes or {}).get(row.number, ""),
+        "branch": tree.branch if tree else None,
+        "worktree": tree.path if tree else None,
+        "base": tree.base if tree else None,
         "attempt": row.attempt,
         "pane": row.pane,
         "status": row.status,
@@ -37,14 +52,28 @@ def worker_record(row: WorkerRow, memory: Mapping[int, int] | None = None) -> di
 
 
 def worker_table(
-    rows: Sequence[WorkerRow], width: int | None = None, memory: Mapping[int, int] | None = None
+    rows: Sequence[WorkerRow],
+    width: int | None = None,
+    memory: Mapping[int, int] | None = None,
+    trees: Mapping[int, Tree] | None = None,
+    notes: Mapping[int, str] | None = None,
 ) -> str:
     """Return the workers as a table, cut at `width` columns (None: the terminal's, if it is one).
 
-    `memory` is what they hold, in bytes by their numbers.
+    By the numbers of workers, `memory` is what they hold in bytes, `trees` are their worktrees and `notes`
+    what is to be told of them.
     """
-    lines = [_HEAD, *(_cells(row, (memory or {}).get(row.number)) for row in rows)]
-    sizes = [max(len(line[index]) for line in lines) for index in range(len(_HEAD) - 1)]
+    lines = [_HEAD]
+    for row in rows:
+        *cells, words = _cells(row, (memory or {}).get(row.number))
+        note = printable((notes or {}).get(row.number, ""))
+        lines.append((*cells, " ".join(filter(None, (note, words)))))
+    if trees:
+        branches = [_BRANCH, *(trees[row.number].branch if row.number in trees else "-" for row in rows)]
+        lines = [
+            (*line[:-1], printable(branch), line[-1]) for line, branch in zip(lines, branches, strict=True)
+        ]
+    sizes = [max(len(line[index]) for line in lines) for index in range(len(lines[0]) - 1)]
     if width is None and sys.stdout.isatty():
         width = shutil.get_terminal_size().columns
     text = []
@@ -52,6 +81,19 @@ def worker_table(
         start = "  ".join(cell.ljust(size) for cell, size in zip(line, sizes, strict=False))
         text.append(f"{start}  {line[-1]}"[:width].rstrip())
     return "\n".join(text)
+
+
+def overlap_notes(
+    rows: Sequence[WorkerRow], overlaps: Mapping[tuple[int, int], Sequence[str]]
+) -> dict[int, str]:
+    """Return by worker which files it changes that another one changes, too."""
+    names = {row.number: row.name for row in rows}
+    notes: dict[int, list[str]] = {}
+    for pair, files in overlaps.items():
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        for one, other in (pair, pair[::-1]):
+            notes.setdefault(one, []).append(f"{files[0]}{more} changed by {names.get(other, '?')} too")
+    return {number: f"({'; '.join(words)})" for number, words in notes.items()}
 
 
 def printable(text: str) -> str:

@@ -73,7 +73,8 @@ class AgentProfile:
     `program` is the path that was found for it, empty before `find_agent` or `resolve_type`. `raw` programs
     get the task as it is. `offered` agents may be chosen without being named. `tested` is the version
     whose behaviour the profile was written from. `sessions` are patterns of the files in which the agent
-    keeps the session `{id}`; `~` and `$NAME` are the user's. `teach` is None for what reads no instructions.
+    keeps the session `{id}`; `~` and `$NAME` are the user's. `writes` are where it keeps logins and
+    settings (`~/…`), which a sandbox leaves writable. `teach` is None for what reads no instructions.
     `exits` says what exit codes mean, `not_done` when 0 means nothing.
     """
 
@@ -92,6 +93,7 @@ class AgentProfile:
     sessions: tuple[str, ...] = ()
     exits: Mapping[int, str] = field(default_factory=dict)
     not_done: tuple[NotDone, ...] = ()
+    writes: tuple[str, ...] = ()
     raw: bool = False
     offered: bool = True
     rank: int = 100
@@ -366,6 +368,7 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         sessions=reader.words("sessions"),
         exits=read_exits(reader.sub("exit")),
         not_done=tuple(read_not_done(item) for item in reader.tables("not_done")),
+        writes=reader.words("writes"),
         teach=read_teaching(reader.sub("teach")),
         raw=reader.flag("raw"),
         offered=reader.flag("offered", True),

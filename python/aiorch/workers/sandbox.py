@@ -1,0 +1,112 @@
+"""A worker that can write nothing but its worktree: bubblewrap around its command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiorch.errors import IsolationError
+from aiorch.tree import Tree
+from aiorch.workers.git import environment, run, said
+
+_TRY_SECONDS = 20.0
+_UNDO = 'or set sandbox = "none" for its type in config.toml'
+# Where the sockets of tmux, of desktops and of services are.
+_EMPTIED = ("/tmp", "/var/tmp", "/run")
+# Names of hosts are looked up by files below /run on some systems, and NixOS has its programs there.
+_KEPT = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/current-system")
+# Each leads to a server that would do outside what the sandbox forbids inside.
+_DROPPED = ("TMUX", "TMUX_PANE", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """What one worker's sandbox is made of.
+
+    `admin` is git's directory for the worktree, `attempt` that of the attempt, `runs` that of all runs,
+    `socket` the tmux socket, and `writes` what it may write beside its worktree (`~` is its HOME).
+    """
+
+    tree: Tree
+    admin: str
+    attempt: str
+    runs: str
+    socket: str
+    writes: Sequence[str] = ()
+
+
+def find_bwrap(path: str) -> str:
+    """Return the bubblewrap on a PATH, tried out. Raises IsolationError when it does not work."""
+    program = shutil.which("bwrap", path=path)
+    if program is None:
+        raise IsolationError(
+            f"its sandbox needs bwrap (Debian, Ubuntu: apt install bubblewrap): install it, {_UNDO}"
+        )
+    argv = [program, "--unshare-pid", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--", "true"]
+    done = run(argv, "/", environment({}), seconds=_TRY_SECONDS)
+    if done.status != 0:
+        raise IsolationError(
+            f"bwrap cannot make a sandbox here ({said(done, _TRY_SECONDS)}): user namespaces may be"
+            f" switched off; allow them, {_UNDO}"
+        )
+    return program
+
+
+def prepare(box: Box) -> None:
+    """Make what is bound into the sandbox, so that nothing in it has to be made from inside."""
+    os.makedirs(f"{box.attempt}/out", mode=0o700, exist_ok=True)  # noqa: PTH103
+    for folder in _branch_folders(box.tree):
+        folder.mkdir(parents=True, exist_ok=True)
+    # Were it missing the worker could make it, and what it says counts for git outside, too.
+    Path(box.admin, "config.worktree").touch()
+
+
+def boxed(bwrap: str, argv: Sequence[str], box: Box, variables: Mapping[str, str]) -> list[str]:
+    """Return the command that runs `argv` in the sandbox.
+
+    All is there to be read but tmux, /tmp, /run, the runs and other processes; the network is as it is. Of
+    git's common directory only objects, our branches and this worktree's own files can be written: hooks and
+    configuration would run outside. The result goes to a folder of its own, laid over the attempt's.
+    """
+    tree, common = box.tree, box.tree.common
+    words: list[str] = ["--unshare-pid", "--unshare-ipc", "--die-with-parent"]
+    words += ["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
+    words += [word for place in _EMPTIED if Path(place).is_dir() for word in ("--tmpfs", place)]
+    words += _pairs("--ro-bind-try", _KEPT)
+    words += ["--tmpfs", os.path.realpath(box.runs), *_hidden(box.socket)]
+    words += _pairs("--ro-bind", [common])
+    words += _pairs("--bind", [tree.path, f"{common}/objects", *map(str, _branch_folders(tree)), box.admin])
+    words += _pairs(
+        "--ro-bind", [f"{box.admin}/{name}" for name in ("commondir", "gitdir", "config.worktree")]
+    )
+    words += _pairs("--bind-try", [_expanded(place, variables) for place in box.writes])
+    words += ["--bind", f"{box.attempt}/out", box.attempt]
+    words += _pairs("--ro-bind-try", [f"{box.attempt}/task"])
+    words += [word for name in _DROPPED for word in ("--unsetenv", name)]
+    return [bwrap, *words, "--chdir", tree.directory, "--", *argv]
+
+
+def _branch_folders(tree: Tree) -> list[Path]:
+    folder = Path(tree.branch).parent
+    # Without a folder of ours all branches would be in reach.
+    names = [f"refs/heads/{folder}", f"logs/refs/heads/{folder}"] if folder.parts else []
+    return [Path(tree.common, name) for name in names]
+
+
+def _hidden(socket: str) -> list[str]:
+    """Return what puts nothing in the place of the tmux socket, wherever it is."""
+    real = os.path.realpath(socket)
+    gone = any(real.startswith(f"{place}/") for place in ("/tmp", "/var/tmp", "/run"))
+    return [] if gone or not Path(real).exists() else ["--ro-bind", "/dev/null", real]
+
+
+def _expanded(place: str, variables: Mapping[str, str]) -> str:
+    home = variables.get("HOME") or str(Path.home())
+    return home + place.removeprefix("~") if place.startswith("~/") else place
+
+
+def _pairs(option: str, places: Iterable[str]) -> list[str]:
+    return [word for place in places for word in (option, place, place)]

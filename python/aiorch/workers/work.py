@@ -1,0 +1,362 @@
+"""What a worker did in its worktree: seen as a whole, brought into the user's branch, or put aside."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiorch.errors import ConflictError, GitError, WorkError
+from aiorch.tree import PREFIX, Tree
+from aiorch.workers.carry import forget_rules
+from aiorch.workers.git import LONG_SECONDS, Git, git_in
+from aiorch.workers.worktree import admin_dir, inside, worktrees
+
+KEPT = f"refs/{PREFIX}/discarded"
+"""Below it is what was discarded: git deletes nothing that a ref leads to."""
+
+_IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
+             for what, value in (("NAME", PREFIX), ("EMAIL", f"{PREFIX}@localhost"))}  # fmt: skip
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
+_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file that a worker changed; `added` and `deleted` are lines, None for what has none.
+
+    `kind` is git's letter: A added, M changed, D deleted, T another type.
+    """
+
+    path: str
+    kind: str
+    added: int | None
+    deleted: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of a worker's work at one moment: `content` is git's tree of it, `tip` the commit it stands on.
+
+    `is_committed` says that the commit has it all, `is_on_own` that it is its own branch's. `nested` are
+    repositories in it that git cannot take up.
+    """
+
+    tip: str
+    content: str
+    is_committed: bool
+    is_on_own: bool
+    nested: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What a merge did: its commit ('' when there was nothing to merge), where, and what it changed."""
+
+    commit: str
+    into: str
+    changes: Sequence[Change] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """What became of a worktree: the ref that leads to its work, '' when it had none that is not elsewhere.
+
+    `ignored` are the files that were deleted with it since git was told to ignore them.
+    """
+
+    ref: str
+    ignored: list[str] = field(default_factory=list)
+
+
+def snapshot(tree: Tree) -> Snapshot:
+    """Return all that a worker has done so far; its worktree and its index stay as they are.
+
+    Raises WorkError when it cannot be taken as a whole, GitError when there is no such worktree.
+    """
+    with _private_index(tree) as git:
+        return _take(tree, git)
+
+
+def changes(tree: Tree, taken: Snapshot) -> list[Change]:
+    """Return what a worker changed since it began."""
+    return _changes(git_in(tree.top), tree.base, taken.content)
+
+
+def patch(tree: Tree, taken: Snapshot) -> bytes:
+    """Return what a worker changed since it began as a patch that git can apply."""
+    plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--binary", "-M")
+    return git_in(tree.top).ask("diff", *plain, tree.base, taken.content, seconds=LONG_SECONDS).out
+
+
+def ignored(tree: Tree) -> list[str]:
+    """Return what git is told to ignore in a worktree, folders as one name."""
+    return inside(tree).ask(
+        "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"
+    ).names  # fmt: skip
+
+
+def touched(tree: Tree) -> set[str]:
+    """Return the files that differ from where a worker began, new ones too."""
+    git = inside(tree)
+    plain = ("--no-ext-diff", "--no-renames", "--ignore-submodules", "--name-only", "-z")
+    new = git.ask("ls-files", "-z", "--others", "--exclude-standard").names
+    return {*git.ask("diff", *plain, tree.base).names, *new}
+
+
+def merge(tree: Tree, message: str, *, is_working: bool = False) -> Merged:
+    """Merge all of a worker's work into the branch of the user's tree.
+
+    What it has not committed is committed on its own branch first, unless it still works. The user's tree
+    changes as a whole or not at all. Raises ConflictError with the files when both changed the same lines,
+    WorkError when the user's tree is in the way.
+    """
+    user = git_in(tree.top)
+    head = user.ask("rev-parse", "--verify", "HEAD^{commit}").text
+    into = user.run("symbolic-ref", "--quiet", "--short", "HEAD").text or f"the detached HEAD {head[:10]}"
+    _check_at_rest(user, tree.top)
+    work = _committed(tree, message, is_working=is_working)
+    if user.holds("merge-base", "--is-ancestor", work, head):
+        return Merged("", into)
+    content = _merged_content(user, tree, head, work)
+    found = _changes(user, head, content)
+    _check_clean(user, tree.top, [change.path for change in found])
+    title = f"Merge {tree.branch}: {message}"
+    commit = _commit(user, content, title, head, work)
+    safe = ("--ff-only", "--no-overwrite-ignore", "--no-stat", "--quiet")
+    done = user.run("merge", *safe, commit, seconds=LONG_SECONDS)
+    if done.status != 0:
+        raise WorkError(f"git left your tree as it was: {done.words or 'it took too long'}")
+    return Merged(commit, into, found)
+
+
+def discard(tree: Tree) -> Discarded:
+    """Remove a worktree and its branch; all work that is not elsewhere is kept under a ref.
+
+    Raises WorkError when something in it would be lost.
+    """
+    user = git_in(tree.top)
+    if not Path(tree.path).is_dir():
+        kept = _keep(user, tree, _branch_tip(user, tree))
+        _forget(user, tree)
+        return Discarded(kept)
+    with _private_index(tree) as git:
+        taken = _take(tree, git)
+    if taken.nested:
+        raise WorkError(f"{_listed(taken.nested)} in {tree.path} has a git repository of its own, "
+                        "which would be lost: move it away first")  # fmt: skip
+    _check_submodules(tree)
+    work = taken.tip
+    own = _branch_tip(user, tree)
+    if not taken.is_committed or (own and not user.holds("merge-base", "--is-ancestor", own, work)):
+        parents = [work, *([own] if own and own != work else [])]
+        work = _commit(user, taken.content, f"Uncommitted work of {tree.branch}", *parents)
+    gone = ignored(tree)
+    kept = _keep(user, tree, work)
+    _forget(user, tree)
+    return Discarded(kept, gone)
+
+
+def _take(tree: Tree, git: Git) -> Snapshot:
+    unmerged = sorted({name.partition("\t")[2] for name in git.ask("ls-files", "-u", "-z").names})
+    if unmerged:
+        raise WorkError(f"its worktree is in the midst of a merge ({_listed(unmerged)}): "
+                        f"finish or abort that in {tree.path}")  # fmt: skip
+    tip, is_own = _head(tree, git)
+    before = set(_links(git.ask("ls-tree", "-r", "-z", tip).names))
+    done = git.run("add", "--all", seconds=LONG_SECONDS)
+    if done.status != 0:
+        raise WorkError(f"its work cannot be read as a whole: {done.words or 'it took too long'}")
+    content = git.ask("write-tree").text
+    nested = set(_links(git.ask("ls-tree", "-r", "-z", content).names)) - before
+    is_committed = git.ask("rev-parse", f"{tip}^{{tree}}").text == content
+    return Snapshot(tip, content, is_committed, is_own, tuple(sorted(nested)))
+
+
+@contextmanager
+def _private_index(tree: Tree) -> Iterator[Git]:
+    """Give git a copy of the worktree's index: what is added to it is not seen there."""
+    admin = admin_dir(tree)
+    with tempfile.TemporaryDirectory(prefix="aiorch-") as folder:
+        index = Path(folder, "index")
+        git = inside(tree, GIT_INDEX_FILE=str(index))
+        try:
+            index.write_bytes(_read_plain(Path(admin, "index")))
+        except FileNotFoundError:
+            git.ask("read-tree", _head(tree, git)[0])
+        yield git
+
+
+def _read_plain(path: Path) -> bytes:
+    """Return what is in a file of git's; a worker may have put a link or a pipe in its place."""
+    if path.is_symlink():
+        raise WorkError(f"{path} is no regular file")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise WorkError(f"{path} is no regular file")
+        return file.read()
+
+
+def _head(tree: Tree, git: Git) -> tuple[str, bool]:
+    """Return the commit that a worktree stands on, and whether it is on its own branch.
+
+    The branch's own counts when the worktree's HEAD tells nothing.
+    """
+    try:
+        text = os.fsdecode(_read_plain(Path(admin_dir(tree), "HEAD"))).strip()
+    except OSError:
+        text = ""
+    name = text.removeprefix("ref: ")
+    wanted = [name] if name.startswith("refs/heads/") or _COMMIT.fullmatch(name) else []
+    ours = f"refs/heads/{tree.branch}"
+    for each in (*wanted, ours, tree.base):
+        found = git.run("rev-parse", "--verify", "--quiet", f"{each}^{{commit}}")
+        if found.status == 0:
+            return found.text, each == ours
+    raise WorkError(f"the commit that {tree.branch} began at is gone")
+
+
+def _links(entries: Sequence[str]) -> Iterator[str]:
+    """Yield the names in a listing that stand for other repositories."""
+    for entry in entries:
+        facts, _, name = entry.partition("\t")
+        if facts.startswith("160000 "):
+            yield name
+
+
+def _changes(git: Git, before: str, after: str) -> list[Change]:
+    plain = ("diff-tree", "-r", "-z", "--no-renames", "--no-ext-diff", "--no-textconv")
+    kinds = git.ask(*plain, "--name-status", before, after, seconds=LONG_SECONDS).names
+    letters = dict(zip(kinds[1::2], kinds[::2], strict=True))
+    found = []
+    for entry in git.ask(*plain, "--numstat", before, after, seconds=LONG_SECONDS).names:
+        added, deleted, name = entry.split("\t", 2)
+        lines = [None if count == "-" else int(count) for count in (added, deleted)]
+        found.append(Change(name, letters.get(name, "M"), *lines))
+    return found
+
+
+def _check_at_rest(user: Git, top: str) -> None:
+    if user.ask("ls-files", "-u", "-z").names or user.holds("rev-parse", "--verify", "--quiet", "MERGE_HEAD"):
+        raise WorkError(f"{top} is in the midst of a merge: finish it, or abort it by `git merge --abort`")
+
+
+def _check_clean(user: Git, top: str, names: Sequence[str]) -> None:
+    """Raise WorkError when the user has uncommitted work in files that a merge would change."""
+    words = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
+    mine = {entry[3:] for entry in user.ask(*words).names}
+    if both := sorted(mine & set(names)):
+        raise WorkError(f"uncommitted changes of yours in {top} are in the way: {_listed(both)}. "
+                        "Commit or stash them, then merge again")  # fmt: skip
+
+
+def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
+    """Return the commit with all of a worker's work; while it works its branch is left to it."""
+    with _private_index(tree) as git:
+        taken = _take(tree, git)
+        if taken.nested:
+            raise WorkError(f"{_listed(taken.nested)} in {tree.path} has a git repository of its own, "
+                            "which cannot be merged: move it away, or ignore it")  # fmt: skip
+        if taken.is_committed:
+            return taken.tip
+        commit = _commit(git, taken.content, message, taken.tip)
+        # Another branch that it went to is not ours to move.
+        if not is_working and taken.is_on_own:
+            git.ask(
+                "update-ref",
+                "-m",
+                f"{PREFIX}: uncommitted work",
+                f"refs/heads/{tree.branch}",
+                commit,
+                taken.tip,
+            )
+            # Its index is what was committed, so that nothing looks changed there.
+            whole = Path(admin_dir(tree), f"index.{PREFIX}")
+            shutil.copyfile(git.variables["GIT_INDEX_FILE"], whole)
+            whole.replace(whole.with_name("index"))
+        return commit
+
+
+def _commit(git: Git, content: str, message: str, *parents: str) -> str:
+    if not git.holds("var", "GIT_COMMITTER_IDENT") or not git.holds("var", "GIT_AUTHOR_IDENT"):
+        git = Git(git.directory, {**git.variables, **_IDENTITY})
+    words = [word for parent in parents for word in ("-p", parent)]
+    text = message.encode("utf-8", "replace")
+    return git.ask("commit-tree", content, *words, "-F", "-", data=text).text
+
+
+def _merged_content(user: Git, tree: Tree, head: str, work: str) -> str:
+    words = ("merge-tree", "--write-tree", "--name-only", "--no-messages", "-z")
+    done = user.run(*words, head, work, seconds=LONG_SECONDS)
+    by_hand = f"`git merge {tree.branch}` in {tree.top}"
+    if done.status not in (0, 1):
+        if "usage:" in done.words:
+            raise WorkError(f"merging needs git 2.38 or newer; by hand: {by_hand}")
+        raise GitError(f"git merge-tree: {done.words or 'it took too long'}")
+    content, *names = done.names
+    if done.status == 1:
+        files = "".join(f"\n  {_plain(name)}" for name in names)
+        raise ConflictError(f"{tree.branch} and your branch change the same lines in:{files}\n"
+                            f"Nothing was changed. To resolve it by hand: {by_hand}")  # fmt: skip
+    return content
+
+
+def _check_submodules(tree: Tree) -> None:
+    """Raise WorkError when a submodule has work that the user's own copy of it does not have."""
+    git = inside(tree)
+    for name in _links(git.ask("ls-files", "-s", "-z").names):
+        folder = f"{tree.path}/{name}"
+        if not os.path.lexists(f"{folder}/.git"):
+            continue
+        own = git_in(folder)
+        head = own.run("rev-parse", "--verify", "--quiet", "HEAD").text
+        has_it = bool(head) and Path(tree.top, name).is_dir() and git_in(f"{tree.top}/{name}").holds(
+            "cat-file", "-e", f"{head}^{{commit}}")  # fmt: skip
+        if not has_it or own.ask("status", "--porcelain", "-z").names:
+            raise WorkError(f"the submodule {name} in {tree.path} has work of its own, which would be lost: "
+                            "commit and push it there first")  # fmt: skip
+
+
+def _branch_tip(user: Git, tree: Tree) -> str:
+    return user.run("rev-parse", "--verify", "--quiet", f"refs/heads/{tree.branch}^{{commit}}").text
+
+
+def _keep(user: Git, tree: Tree, work: str) -> str:
+    """Make a ref for a commit that neither the user's branch nor the beginning has; return it, else ''."""
+    if not work or any(user.holds("merge-base", "--is-ancestor", work, one) for one in ("HEAD", tree.base)):
+        return ""
+    name = tree.branch.removeprefix(f"{PREFIX}/")
+    ref = f"{KEPT}/{name}-{time.strftime('%Y%m%d-%H%M%S')}-{work[:8]}"
+    user.ask("update-ref", "--create-reflog", "-m", f"{PREFIX}: discarded", ref, work)
+    return ref
+
+
+def _forget(user: Git, tree: Tree) -> None:
+    if tree.path in worktrees(user) or os.path.realpath(tree.path) in worktrees(user):
+        user.ask("worktree", "remove", "--force", "--force", "--", tree.path, seconds=LONG_SECONDS)
+    if _branch_tip(user, tree):
+        user.ask("branch", "--quiet", "-D", "--", tree.branch)
+    folder = Path(tree.path).parent
+    if not any(str(Path(path).parent) == str(folder) for path in worktrees(user)):
+        forget_rules(tree)
+        # Somebody else's file in it keeps it.
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(_plain, names[:_SHOWN])) + more
+
+
+def _plain(name: str) -> str:
+    """Return a name for a message; a worker may have called a file anything."""
+    return name if name.isprintable() else repr(name)

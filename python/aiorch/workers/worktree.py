@@ -1,0 +1,229 @@
+"""A worker's own worktree: where it goes, how it is made, and that one made half-way is made whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from aiorch import paths, process
+from aiorch.errors import GitError, IsolationError
+from aiorch.tree import PREFIX, Tree, TreeState, branch_name, label
+from aiorch.workers.git import LONG_SECONDS, Git, git_in, said
+
+MARK = "AIORCH_PREPARES"
+"""In the environment of all that prepares a worktree: what a lost engine left running is known by it."""
+
+_OUTSIDE = 'or set isolation = "none" for its type in config.toml'
+_GONE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """The user's tree around a directory; `folder` is that directory below `top`, `branch` '' when detached.
+
+    `changed` counts the files with uncommitted work, which no worktree has.
+    """
+
+    top: str
+    common: str
+    head: str
+    folder: str
+    branch: str
+    changed: int
+
+
+def survey(directory: str) -> Repository:
+    """Return the repository around a directory. Raises IsolationError where no worktree can be made of it."""
+    git = git_in(directory)
+    shown = f"{directory} is"
+    found = git.run("rev-parse", "--is-bare-repository", "--is-inside-git-dir")
+    if found.status != 0:
+        if "not a git repository" not in found.words:
+            raise IsolationError(f"git refuses {directory}: {said(found)}")
+        raise IsolationError(f"{shown} in no git repository: `git init` it and commit, {_OUTSIDE}")
+    if "true" in found.text.split():
+        raise IsolationError(f"{shown} in a bare repository: start the lead in a worktree of it, {_OUTSIDE}")
+    where = ("rev-parse", "--path-format=absolute")
+    head = git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if head.status != 0:
+        raise IsolationError(f"{shown} in a repository without a commit: make the first one, {_OUTSIDE}")
+    return Repository(
+        top=git.ask(*where, "--show-toplevel").text,
+        common=git.ask(*where, "--git-common-dir").text,
+        head=head.text,
+        folder=git.ask("rev-parse", "--show-prefix").text.rstrip("/"),
+        branch=git.run("symbolic-ref", "--quiet", "--short", "HEAD").text,
+        changed=len(git.ask("status", "--porcelain", "-z", "--no-renames").names),
+    )
+
+
+def choose(found: Repository, name: str) -> Tree:
+    """Return the worktree that a worker is to get: no branch and no file of its name is there yet."""
+    git, root, number = git_in(found.top), _root(found), 1
+    below = not _has_branch(git, PREFIX)
+    while True:
+        part = label(name) + (f"-{number}" if number > 1 else "")
+        branch, path = branch_name(part, below=below), root / part
+        if not _has_branch(git, branch) and not os.path.lexists(path):
+            return Tree(str(path), branch, found.head, found.top, found.common, found.folder)
+        number += 1
+
+
+def again(tree: Tree) -> Tree | None:
+    """Return a worktree that was chosen before as it may be used now, None when another has to be chosen."""
+    if tree.state is TreeState.DISCARDED or not Path(tree.top).is_dir():
+        return None
+    if tree.state is TreeState.READY and not Path(tree.path).is_dir():
+        # The user removed it: what the branch has is gone on with.
+        return replace(tree, state=TreeState.CHOSEN) if _has_branch(git_in(tree.top), tree.branch) else None
+    return tree
+
+
+def make(tree: Tree, mark: str) -> None:
+    """Make a worktree and its branch, or make whole what was made half-way.
+
+    `mark` is the value of MARK in the environment of what is run here. Raises IsolationError when it
+    cannot be made.
+    """
+    end_leftovers(mark)
+    git = git_in(tree.top, **{MARK: mark})
+    listed = worktrees(git)
+    there = listed.get(os.path.realpath(tree.path)) or listed.get(tree.path)
+    try:
+        if there is not None and _is_half(there, tree):
+            # No worker has been in it: git itself had not finished it.
+            git.ask("worktree", "remove", "--force", "--force", "--", tree.path)
+            there = None
+        if there is not None and there.get("branch") == f"refs/heads/{tree.branch}":
+            return
+        if there is not None and tree.state is TreeState.READY:
+            # The worker went to another branch in it, and goes on there.
+            return
+        _add(git, tree)
+    except GitError as error:
+        raise IsolationError(f"its worktree cannot be made: {error}") from error
+
+
+def end_leftovers(mark: str) -> None:
+    """End what an engine that is lost left running of a preparation."""
+    for pid in process.belongings(0, f"{MARK}={mark}"):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+        end = time.monotonic() + _GONE_SECONDS
+        while process.is_alive(pid) and time.monotonic() < end:
+            time.sleep(0.01)
+
+
+def worktrees(git: Git) -> dict[str, dict[str, str]]:
+    """Return what git knows of each worktree, by its path: `branch`, `locked` and so on."""
+    found: dict[str, dict[str, str]] = {}
+    facts: dict[str, str] = {}
+    for line in os.fsdecode(git.ask("worktree", "list", "--porcelain", "-z").out).split("\0"):
+        name, _, value = line.partition(" ")
+        if name == "worktree":
+            facts = found.setdefault(value, {})
+        elif name:
+            facts[name] = value
+    return found
+
+
+def fill_submodules(tree: Tree, mark: str) -> list[str]:
+    """Check out the submodules that the user's tree has, from there; return those that failed."""
+    if not Path(f"{tree.path}/.gitmodules").is_file():
+        return []
+    git = git_in(tree.path, **{MARK: mark})
+    listed = git.run("config", "--file", ".gitmodules", "-z", "--get-regexp", r"^submodule\..*\.path$")
+    failed = []
+    for entry in listed.names:
+        key, _, folder = entry.partition("\n")
+        name = key.removeprefix("submodule.").removesuffix(".path")
+        store = f"{tree.common}/modules/{name}"
+        if ".." in Path(name).parts or not Path(store).is_dir():
+            continue
+        near = ("-c", "protocol.file.allow=always", "-c", f"submodule.{name}.url={store}")
+        done = git.run(*near, "submodule", "--quiet", "update", "--init", "--", folder, seconds=LONG_SECONDS)
+        if done.status != 0:
+            failed.append(folder)
+            continue
+        # What it fetches later comes from where the user's comes from.
+        url = git_in(store).run("config", "remote.origin.url").text
+        if url:
+            git_in(f"{tree.path}/{folder}").run("config", "remote.origin.url", url)
+    return failed
+
+
+def admin_dir(tree: Tree) -> str:
+    """Return the directory in which git keeps the worktree's index and HEAD.
+
+    The `.git` file in the worktree is not asked: a worker can write what it likes there. Raises GitError when
+    git knows no such worktree.
+    """
+    wanted = {f"{tree.path}/.git", f"{os.path.realpath(tree.path)}/.git"}
+    for file in sorted(Path(tree.common, "worktrees").glob("*/gitdir")):
+        try:
+            if file.read_text(errors="surrogateescape").removesuffix("\n") in wanted:
+                return str(file.parent)
+        except OSError:
+            continue
+    raise GitError(f"git knows no worktree in {tree.path}: was it removed or moved?")
+
+
+def inside(tree: Tree, **variables: str) -> Git:
+    """Return git in a worker's worktree, with nothing in it asked where its repository is."""
+    where = {"GIT_DIR": admin_dir(tree), "GIT_COMMON_DIR": tree.common, "GIT_WORK_TREE": tree.path}
+    return Git(tree.path, {**where, **variables})
+
+
+def worker_variables(tree: Tree) -> Mapping[str, str]:
+    """Return what a worker and its setup are told of the worktree, in the environment."""
+    return {"AIORCH_WORKTREE": tree.path, "AIORCH_BRANCH": tree.branch, "AIORCH_REPOSITORY": tree.top}
+
+
+def _root(found: Repository) -> Path:
+    """Return the folder of a repository's worktrees: beside it, where tools that look upwards find the same.
+
+    Not where nobody may write, and not inside of another repository, which would list it as new.
+    """
+    top = Path(found.top)
+    beside = top.with_name(f"{top.name}.{PREFIX}")
+    around = git_in(str(top.parent)).run("rev-parse", "--is-inside-work-tree")
+    may_write = os.access(beside if os.path.lexists(beside) else top.parent, os.W_OK)
+    if top.name and around.text != "true" and may_write and (beside.is_dir() or not os.path.lexists(beside)):
+        return beside
+    key = hashlib.sha256(os.fsencode(found.top)).hexdigest()[:8]
+    return paths.data_dir() / "worktrees" / f"{label(top.name)}-{key}"
+
+
+def _has_branch(git: Git, name: str) -> bool:
+    return git.holds("show-ref", "--verify", "--quiet", f"refs/heads/{name}")
+
+
+def _is_half(facts: Mapping[str, str], tree: Tree) -> bool:
+    is_begun = facts.get("locked") == "initializing" and tree.state is not TreeState.READY
+    return is_begun or not Path(tree.path).is_dir()
+
+
+def _add(git: Git, tree: Tree) -> None:
+    if os.path.lexists(tree.path) and _is_filled(Path(tree.path)):
+        raise IsolationError(f"its worktree cannot be made: {tree.path} is in the way")
+    folder = Path(tree.path).parent
+    # parents=True would make the folders above with the user's mask.
+    for path in (*reversed(folder.parents), folder):
+        if not path.exists():
+            path.mkdir(mode=0o700, exist_ok=True)
+    # A branch that is there was begun by an engine that is lost, or has a worker's work.
+    start = ["--no-track", "-b", tree.branch, "--", tree.path, tree.base]
+    if _has_branch(git, tree.branch):
+        start = ["--", tree.path, tree.branch]
+    git.ask("worktree", "add", "--quiet", "--no-guess-remote", *start, seconds=LONG_SECONDS)
+
+
+def _is_filled(path: Path) -> bool:
+    return not path.is_dir() or any(path.iterdir())

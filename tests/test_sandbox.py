@@ -1,0 +1,134 @@
+"""What a worker in a sandbox can write, and that it never runs without one."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from aiorch.config import load_config
+from aiorch.errors import ConfigError
+from support.lab import Lab
+from support.repository import Repo
+
+BOXED = """
+[types.boxed]
+command = ["sh", "-c", "{task}"]
+isolation = "worktree"
+sandbox = "bwrap"
+"""
+
+
+def works() -> bool:
+    program = shutil.which("bwrap")
+    argv = [str(program), "--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "true"]
+    return program is not None and subprocess.run(argv, check=False, capture_output=True).returncode == 0
+
+
+needs_bwrap = pytest.mark.skipif(not works(), reason="bwrap is missing, or user namespaces are off here")
+
+
+@pytest.fixture
+def repo(lab: Lab) -> Repo:
+    return Repo(lab.project, {"a.txt": "one\n"})
+
+
+def boxed(lab: Lab, task: str) -> Path:
+    """Run one worker in a sandbox and return its worktree."""
+    lab.start(BOXED)
+    lab.delegate({"name": "api", "type": "boxed", "task": task})
+    lab.wait_state(api="done")
+    return lab.project.with_name(f"{lab.project.name}.aiorch") / "api"
+
+
+@needs_bwrap
+def test_it_works_commits_and_leaves_a_result(lab: Lab, repo: Repo) -> None:
+    there = boxed(
+        lab,
+        "echo two >>a.txt; git -c user.name=w -c user.email=w@w commit -qam two && echo x >new.txt;"
+        " echo all is well >$AIORCH_RESULT",
+    )
+    assert (there / "new.txt").read_text() == "x\n"
+    assert repo.git("log", "-1", "--format=%s", "aiorch/api") == "two"
+    assert lab.workers()["api"].result == "all is well"
+    assert "merged api into main: 2 files" in lab.aiorch("merge", "api").stdout
+
+
+@needs_bwrap
+@pytest.mark.parametrize(
+    "place",
+    [
+        "{project}/a.txt",
+        "{project}/.git/config",
+        "{project}/.git/hooks/pre-commit",
+        "{project}/.git/refs/heads/main",
+        "{project}/.git/worktrees/api/config.worktree",
+        "{project}/.git/worktrees/api/commondir",
+        "{home}/.profile",
+        "{run}/workers/w1-1/exit",
+        "{run}/inbox/x.json",
+    ],
+)
+def test_it_writes_nothing_else(lab: Lab, repo: Repo, place: str) -> None:
+    lab.start(BOXED)
+    path = Path(place.format(project=lab.project, home=lab.home, run=lab.run))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    before = path.read_bytes() if path.exists() else None
+    lab.delegate({"name": "api", "type": "boxed", "task": f"echo bad >{path}; true"})
+    lab.wait_state(api="done")
+    after = path.read_bytes() if path.exists() else None
+    assert after == before or b"bad" not in (after or b"")
+
+
+@needs_bwrap
+def test_it_reaches_no_tmux_and_sees_no_other_process(lab: Lab, repo: Repo) -> None:
+    there = boxed(
+        lab,
+        f"tmux -S {lab.socket} list-panes >out 2>&1 && echo reached >>out;"
+        " [ -w /etc ] && echo reached >>out; echo TMUX=$TMUX >>out; ls -d /proc/[0-9]* | wc -l >count",
+    )
+    text = (there / "out").read_text()
+    assert "reached" not in text
+    assert "TMUX=\n" in text
+    assert int((there / "count").read_text()) < 10
+
+
+@needs_bwrap
+def test_places_of_the_user_can_be_opened(lab: Lab, repo: Repo) -> None:
+    (lab.home / "cache").mkdir()
+    lab.start(f'sandbox_writes = ["~/cache"]\n{BOXED}')
+    lab.delegate({"name": "api", "type": "boxed", "task": "echo x >~/cache/x"})
+    lab.wait_state(api="done")
+    assert (lab.home / "cache/x").exists()
+
+
+def test_without_bwrap_it_is_refused(lab: Lab, repo: Repo) -> None:
+    lab.put_program("bwrap", "#!/bin/sh\necho 'bwrap: setting up uid map: Permission denied' >&2; exit 1\n")
+    lab.start(BOXED)
+    lab.delegate({"name": "api", "type": "boxed", "task": "touch ran"})
+    lab.wait_state(api="failed")
+    reason = lab.workers()["api"].reason
+    assert "Permission denied" in reason
+    assert 'sandbox = "none"' in reason
+    assert not list(lab.root.rglob("ran"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sandbox = "bwrap"',
+        '[types.x]\ncommand = ["x", "{task}"]\nsandbox = "bwrap"',
+        'sandbox = "bwrap"\nisolation = "worktree"\n[types.claude]\nisolation = "none"',
+        'copy = ["../secrets"]',
+        'link = ["/etc"]',
+        'sandbox_writes = ["cache"]',
+        'isolation = "yes"',
+    ],
+)
+def test_settings_that_make_no_sense_are_mistakes(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError):
+        load_config(path)
