@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiorch import disk, process
 from aiorch.config import Config
+from aiorch.engine.isolation import Isolation
 from aiorch.engine.order import environment_of
 from aiorch.engine.primary import Primary
-from aiorch.errors import DiskError
+from aiorch.errors import DiskError, IsolationError
 from aiorch.journal import Journal, Tag, WorkerRow
 from aiorch.launch.check import CheckRunner
 from aiorch.launch.exits import ExitWatcher
@@ -31,12 +32,14 @@ class Checks:
         journal: Journal,
         launcher: LocalLauncher,
         primary: Primary,
+        isolation: Isolation,
         config: Config,
         profiles: Mapping[str, AgentProfile],
         exits: ExitWatcher,
         show: Callable[[WorkerRow, str], None],
     ) -> None:
         self._journal, self._launcher, self._primary = journal, launcher, primary
+        self._isolation = isolation
         self.config, self._profiles, self._exits = config, profiles, exits
         self._runner = CheckRunner(launcher)
         self._show = show
@@ -108,7 +111,12 @@ class Checks:
         environment = environment_of(row, profile.env if profile else {}, self._primary.environment())
         try:
             files = self._launcher.variables(row.action, row.directory, inputs=bool(row.after))
-            return self._runner.start(row.action, argv, row.directory, environment | files)
+            given = environment | files
+            words, boxed = self._isolation.check(row, argv, given, profile.writes if profile else ())
+            return self._runner.start(row.action, words, row.directory, boxed)
+        except IsolationError as error:
+            self._failed[row.action] = str(error)
+            return None
         except OSError as error:
             if disk.is_refusal(error):
                 raise DiskError(f"the check of {row.name} cannot be started: {error}") from error

@@ -58,7 +58,7 @@ class Crew:
         self._profiles, self._exits = profiles, exits
         self.notifier = Notifier(session, config)
         self.records = Records(journal, primary, profiles)
-        self.checks = Checks(journal, launcher, primary, config, profiles, exits, self.show_as)
+        self.checks = Checks(journal, launcher, primary, isolation, config, profiles, exits, self.show_as)
         self.plans = Plans(journal, launcher, self.end)
         self._endings = Endings(self, session, journal, launcher, profiles, self.records, self.checks)
         # What an earlier engine left is looked at first.
@@ -222,7 +222,7 @@ class Crew:
                     continue
                 orders[row.number] = order
                 columns = {"agent": order.profile.name, "reason": "", "session": order.session}
-                columns |= {"directory": directory, "record": "{}"}
+                columns |= {"directory": self._isolation.directory(row) or directory, "record": "{}"}
                 self._journal.move_worker(row.number, WorkerState.STARTING, "a place is free", **columns)
         return orders
 

@@ -133,8 +133,31 @@ class Isolation:
         if ready is None:
             raise IsolationError("its worktree is not ready")
         tree = ready.tree
-        job = replace(job, cwd=tree.directory, environment={**job.environment, **worker_variables(tree)})
+        given = {**job.environment, **worker_variables(tree)}
+        job = replace(job, cwd=tree.directory, environment=given, tree=True)
         return self._boxed(row, job, ready) if ready.bwrap else job
+
+    def directory(self, row: WorkerRow) -> str | None:
+        """Return where an attempt runs that has a worktree ready, None for one in the user's tree."""
+        ready = self._ready.get(row.action)
+        return ready.tree.directory if ready and self._is_isolated(row) else None
+
+    def check(
+        self, row: WorkerRow, argv: Sequence[str], environment: Mapping[str, str], writes: Sequence[str]
+    ) -> tuple[Sequence[str], Mapping[str, str]]:
+        """Return how the check of an attempt is run: what the worker made is run in the worker's sandbox.
+
+        Raises IsolationError when there is to be one and cannot be.
+        """
+        tree = self._journal.tree(row.number)
+        if tree is None:
+            return argv, environment
+        given = {**environment, **worker_variables(tree)}
+        if not self.config.is_sandboxed(row.type):
+            return argv, given
+        bwrap = sandbox.find_bwrap(environment.get("PATH", os.defpath))
+        job = Job(row.action, argv, None, tree.directory, given, writes=writes)
+        return self._boxed(row, job, _Ready(tree, (), bwrap, admin_dir(tree))).argv, given
 
     def started(self, row: WorkerRow) -> None:
         """Take note that a worker works."""

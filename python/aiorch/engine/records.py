@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class Records:
         self._journal, self._primary, self._profiles = journal, primary, profiles
         self._search = Search()
         self._plans: dict[int, _Plan] = {}
+        self.known: Callable[[int], None] = lambda _number: None
 
     @property
     def due(self) -> float | None:
@@ -121,4 +122,5 @@ class Records:
             "session": found.session,
         }
         self._journal.set_worker(row.number, record=json.dumps(record))
+        self.known(row.number)
         return record

@@ -91,6 +91,7 @@ class Run:
         )  # fmt: skip
         self.states = States(self.crew, self.journal, launcher, config, profiles)
         self.states.follow = self._watch_files
+        self.crew.records.known = self.states.learn
         self.steering = Steering(self.crew, self.journal, launcher, config)
         self.states.park = self.steering.park
         self.recovery = Recovery(

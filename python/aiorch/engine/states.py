@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from aiorch.workers.evidence import Evidence, decide, read_back, settle_seconds,
 from aiorch.workers.profile import AgentProfile, effective_mode
 from aiorch.workers.record import Record, record_of
 from aiorch.workers.reset import reset_time
+from aiorch.workers.session_state import session_state
 from aiorch.workers.state import AgentState, Verdict
 from aiorch.workers.state_rules import StateRules
 
@@ -114,11 +116,19 @@ class States:
             return
         profile = self._profiles.get(row.agent)
         rules = profile.states if profile else StateRules()
-        record = record_of(profile.name, pid) if profile else None
+        record = _session_of(row) or (record_of(profile.name, pid) if profile else None)
         interactive, is_done = self._is_interactive(row, profile), row.state in ENDED
         self._watched[number] = _Watched(interactive, is_done, record, read_back(row.shows))
         self._lookout.watch(Subject(number, row.pane, tty, rules))
         self.follow()
+
+    def learn(self, number: int) -> None:
+        """Take note that a worker's session file is known."""
+        one = self._watched.get(number)
+        if one is not None and one.record is None:
+            one.record = _session_of(self._journal.worker(number))
+            self.follow()
+            self.read_records()
 
     def _forget(self, number: int) -> None:
         if self._watched.pop(number, None) is not None and self._lookout is not None:
@@ -182,6 +192,12 @@ class States:
             state is AgentState.WORKING and (row.state in ENDED or not row.worked)
         ):
             self._crew.work(row, shown)
+
+
+def _session_of(row: WorkerRow) -> Record | None:
+    """Return what reads the state from a worker's session file, None while that is not known."""
+    found = json.loads(row.record)
+    return session_state(found["format"], Path(found["path"]), found["session"]) if found else None
 
 
 def _dated(verdict: Verdict, last: Evidence | None, now: float) -> Evidence:

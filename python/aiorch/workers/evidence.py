@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass, replace
 
 from aiorch.workers.state import AgentState, Verdict
 
-SOURCES = ("exit", "record", "signal", "title", "screen")
+SOURCES = ("exit", "record", "file", "title", "screen")
 """Where evidence comes from, strongest first: the wrapper's record of the exit status, what the agent itself
-keeps of its state, what it tells its terminal, the title of its pane, what its screen shows."""
+keeps of its state, its session file, the title of its pane, what its screen shows."""
 
 WAIT_SETTLE = 2.0
 IDLE_SETTLE = 1.5
@@ -39,7 +39,7 @@ def in_order(found: Iterable[Evidence]) -> list[Evidence]:
 def decide(found: Iterable[Evidence]) -> Verdict:
     """Return what all evidence together says.
 
-    The strongest that says something decides, but for two things that a weaker one sees first. A dialog is
+    The strongest that says something decides, but for what a weaker one sees first. A dialog is
     on the screen before the agent's record knows of it (Claude Code 2.1.330: up to 0.5 s). And records and
     titles call an agent idle that shows an error or a limit (Claude Code, Codex, Gemini, Qwen). The reason is
     the longest of those that agree: a record says "permission", the screen for what.
@@ -89,7 +89,9 @@ def read_back(text: str) -> dict[str, Evidence]:
 def _overrules(other: Evidence, top: Evidence) -> bool:
     state, over = other.verdict.state, top.verdict.state
     if over is AgentState.IDLE:
-        return state in _TROUBLE
+        # A session file has what was, not what is: another version may write the next turn's start elsewhere.
+        begins = top.verdict.source == "file" and state is AgentState.WORKING and other.since > top.since
+        return state in _TROUBLE or begins
     return over is AgentState.WORKING and state is AgentState.WAITING and other.since > top.since
 
 
