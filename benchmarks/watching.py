@@ -109,10 +109,10 @@ def dialogs(count: int = 40) -> None:
         until(lambda: "puppet" in run.workers()["a"].agent, "it runs")
         for number in range(count):
             puppet.title("working")
-            until(lambda: "⏸" not in _segment(run), "it works")
+            until(lambda: "!" not in _segment(run), "it works")
             puppet.title(f"waiting permission: {number}")
             began = time.monotonic()
-            until(lambda: "1 ⏸" in _segment(run), "the status bar has it")
+            until(lambda: "1 !" in _segment(run), "the status bar has it")
             delays.append((time.monotonic() - began) * 1000)
     worst = max(delays)
     print(f"{count} dialogs: in the status bar after {statistics.median(delays):.0f} ms, {worst:.0f} at most")

@@ -47,7 +47,7 @@ def test_a_worker_is_held_where_it_is_and_goes_on(lab: Lab) -> None:
     assert not grows(ticks)
     assert "paused" in lab.aiorch("status").stdout
     assert json.loads(lab.aiorch("status", "--json").stdout)["workers"][0]["paused"] is True
-    assert "1 ⏸" in lab.tmux("show-environment", "-h", "-t", "m", "AIORCH_STATUS")
+    assert "1 !" in lab.tmux("show-environment", "-h", "-t", "m", "AIORCH_STATUS")
     assert "is held already" in lab.aiorch("pause", "a", check=False).stderr
     # An engine that takes over knows.
     killed = lab.kill_engine()

@@ -18,7 +18,7 @@ COUNTS = {
 
 
 def test_counts_by_group_in_unicode() -> None:
-    assert status_text(COUNTS, 0, StatusStyle(color=False)) == " 3 ▶ 1 ⏸ 2 ✔ 1 ✖ "
+    assert status_text(COUNTS, 0, StatusStyle(color=False)) == " 3 ▶ 1 ! 2 ✔ 1 ✖ "
 
 
 def test_plain_ascii_has_words_only() -> None:
@@ -35,5 +35,5 @@ def test_colours_are_styles_that_tmux_takes_and_leave_no_trace(lab: Lab) -> None
     text = status_text(COUNTS, 1, StatusStyle())
     lab.tmux("set-environment", "-h", "-t", "m", "AIORCH_STATUS", text)
     drawn = lab.tmux("display-message", "-p", "-t", "m", "#{AIORCH_STATUS}")
-    assert re.sub(r"#\[[^]]*\]", "", drawn) == " 1 ? 3 ▶ 1 ⏸ 2 ✔ 1 ✖  "
+    assert re.sub(r"#\[[^]]*\]", "", drawn) == " 1 ? 3 ▶ 1 ! 2 ✔ 1 ✖  "
     assert drawn.count("push-default") == drawn.count("pop-default") == 1

@@ -80,6 +80,14 @@ class Lookout:
 
     def _look(self, ttys: Collection[str]) -> Collection[str]:
         """Look at the workers on these terminals; return those with news."""
+        try:
+            return self._look_at(ttys)
+        except Exception:
+            # Without this thread no state would ever be seen again.
+            log.exception("panes could not be judged")
+            return []
+
+    def _look_at(self, ttys: Collection[str]) -> Collection[str]:
         subjects = [subject for tty in ttys if (subject := self._subjects.get(tty)) is not None]
         try:
             shown = glances(self._session.control, [subject.pane for subject in subjects])

@@ -14,7 +14,7 @@ _MARKS = {
     WorkerState.QUEUED: "…",
     WorkerState.STARTING: "▶",
     WorkerState.WORKING: "▶",
-    WorkerState.WAITING: "⏸",
+    WorkerState.WAITING: "!",
     WorkerState.DONE: "✔",
     WorkerState.FAILED: "✖",
     WorkerState.KILLED: "✖",

@@ -11,7 +11,7 @@ from aiorch.journal import WorkerState
 _CHIP = "fg=colour252,bg=colour236"
 _GROUPS: tuple[tuple[str, str, str, frozenset[WorkerState]], ...] = (
     ("▶", "run", "colour114", frozenset({WorkerState.STARTING, WorkerState.WORKING})),
-    ("⏸", "wait", "colour221", frozenset({WorkerState.WAITING})),
+    ("!", "wait", "colour221", frozenset({WorkerState.WAITING})),
     ("…", "queued", "colour80", frozenset({WorkerState.QUEUED})),
     ("✔", "done", "colour75", frozenset({WorkerState.DONE})),
     ("✖", "failed", "colour203", frozenset({WorkerState.FAILED, WorkerState.KILLED, WorkerState.LOST})),
