@@ -91,7 +91,11 @@ _COMMANDS = (
         "delete runs that have ended, by age and by size",
         "aiorch prune --older-than 30d --max-size 500M --dry-run",
     ),
-    ("agents", "list the agents and worker types, and which are installed", "aiorch agents"),
+    (
+        "agents",
+        "list the agents, which are installed, in which version, and whether they start",
+        "aiorch agents",
+    ),
     ("init", "teach the agents of this project how to delegate", "aiorch init --agent claude --dry-run"),
     ("doctor", "tell what is there, what is wrong and how to mend it, and what may do what", "aiorch doctor"),
     ("tidy", "close the panes of finished workers", "aiorch tidy"),

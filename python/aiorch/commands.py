@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -220,23 +219,12 @@ def _new(options: argparse.Namespace) -> int:
 
 
 def _agents(options: argparse.Namespace) -> int:
+    from aiorch.agents import as_json, as_text, installed
     from aiorch.workers.profile import load_profiles
 
     profiles = load_profiles(paths.config_dir() / "profiles")
-    found = {
-        name: next((p for e in profile.executables if (p := shutil.which(e))), None)
-        for name, profile in profiles.items()
-    }
-    if options.json:
-        _say(
-            json.dumps(
-                [{"name": name, "title": profiles[name].title, "program": found[name]} for name in profiles]
-            )
-        )
-        return 0
-    for name, profile in profiles.items():
-        mark, where = ("✔", found[name]) if found[name] else ("-", profile.install_hint)
-        _say(f"{name:14} {mark} {profile.title:22} {where}")
+    found = installed(profiles, os.environ.get("PATH", os.defpath))
+    _say(as_json(found) if options.json else as_text(found))
     return 0
 
 

@@ -118,8 +118,8 @@ def _cells(row: WorkerRow, memory: int | None) -> tuple[str, ...]:
 
 def headline(row: WorkerRow) -> str:
     """Return what there is to say of a worker on one line: why it is not done, else its result."""
-    if row.reason or row.source != "screen":
-        return row.reason or row.result
+    if row.reason or row.waits or row.source != "screen":
+        return row.reason or row.waits or row.result
     lines = [line for line in row.result.splitlines() if line.strip()]
     return lines[-1].strip() if lines else ""
 
