@@ -20,6 +20,7 @@ from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Placed, Session, Spawn
+from aiorch.workers.evidence import with_exit
 from aiorch.workers.profile import AgentProfile
 
 STOPPED = "stopped by the user"
@@ -114,6 +115,8 @@ class Crew:
     def ended(self, pids: Collection[int]) -> None:
         """Take note that processes of workers are gone; what their records say comes first."""
         rows = [row for row in self._journal.active() if row.pid in pids] if pids else []
+        if set(pids) - {row.pid for row in rows}:
+            self._note_left(pids)
         found = [(row, self._launcher.poll(row.action)) for row in rows]
         with self._journal.transaction():
             for row, status in found:
@@ -122,6 +125,18 @@ class Crew:
         for row, status in found:
             if status is None:
                 self.settle(row, status)
+
+    def await_exit(self, row: WorkerRow) -> None:
+        """Have an agent's end told that stays in its pane although its worker is done."""
+        self._exits.add(row.pid)
+
+    def note_left(self, row: WorkerRow) -> None:
+        """Note that the agent of a worker which is done left its pane, and how by its wrapper's record."""
+        self.unobserve(row.number)
+        status = self._launcher.poll(row.action)
+        if status is not None:
+            self._note_exit(row, status)
+            self._journal.set_worker(row.number, status=status)
 
     def tidy(self) -> int:
         """Close the panes of all workers that have ended and return how many."""
@@ -270,6 +285,8 @@ class Crew:
         """Decide what the end of an attempt means; `status` is what its wrapper recorded, if anything."""
         self.unobserve(row.number)
         reason, source = _exit_reason(status), "by its record"
+        if status is not None:
+            self._note_exit(row, status)
         if status is None and self._session.pane(row.pane) is None:
             self.end(row, WorkerState.KILLED, None, row.reason or "its pane was closed", "no record, no pane")
             return
@@ -291,6 +308,14 @@ class Crew:
             self._columns.show_state(row, "failed")
         else:
             self.end(row, WorkerState.FAILED, status, reason, evidence)
+
+    def _note_left(self, pids: Collection[int]) -> None:
+        for row in self._journal.workers():
+            if row.state is WorkerState.DONE and row.status is None and row.pid in pids:
+                self.note_left(row)
+
+    def _note_exit(self, row: WorkerRow, status: int) -> None:
+        self._journal.set_worker(row.number, shows=with_exit(row.shows, _exit_reason(status), time.time()))
 
     def _ask_tmux(self, row: WorkerRow) -> tuple[int | None, str]:
         """Return (status, reason) of a worker whose wrapper left no record: it was killed itself."""
