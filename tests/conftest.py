@@ -11,6 +11,8 @@ import pytest
 
 from support.actor import AGENT
 from support.lab import Lab
+from support.mock_claude import ClaudeUnavailableError, install_claude
+from support.mock_codex import CodexUnavailableError, install_codex
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A job in the background of a script has it ignored, and would hand that on to all it starts.
@@ -55,3 +57,21 @@ def project(tmp_path: Path) -> Path:
     path = tmp_path / "prö j_ect.𝒳"
     path.mkdir()
     return path
+
+
+@pytest.fixture(scope="session")
+def claude() -> Path:
+    """Return the program of real Claude Code; tests that want it are marked `registry`."""
+    try:
+        return install_claude()
+    except ClaudeUnavailableError as error:
+        pytest.skip(f"REAL CLAUDE CODE NOT TESTED: {error}")
+
+
+@pytest.fixture(scope="session")
+def codex() -> Path:
+    """Return the program of real Codex; tests that want it are marked `registry`."""
+    try:
+        return install_codex()
+    except CodexUnavailableError as error:
+        pytest.skip(f"REAL CODEX NOT TESTED: {error}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from aiorch.teach import claude_plugin
 from aiorch.teach.lesson import FENCE, lesson
 from conftest import LabMaker
 from support.lab import Lab, until
-from support.mock_claude import ClaudeUnavailableError, MockClaude, claude_env, install_claude, prepare_home
+from support.mock_claude import MockClaude, claude_env, prepare_home
+from support.mock_model import Answer
 
 SESSION = "ai-orchestrator:"
 # A reply in the form that the lesson teaches.
@@ -27,11 +27,11 @@ pytestmark = pytest.mark.registry
 class ListeningMock(MockClaude):
     """Keeps every request of the conversation whole."""
 
-    def __init__(self, reply: str) -> None:
-        super().__init__(reply)
+    def __init__(self, *script: Answer) -> None:
+        super().__init__(*script)
         self.requests: list[str] = []
 
-    def answer(self, request: dict[str, Any]) -> str:
+    def answer(self, request: dict[str, Any]) -> Answer:
         if request.get("tools"):
             self.requests.append(json.dumps([request.get("system"), request.get("messages")]))
         return super().answer(request)
@@ -39,15 +39,6 @@ class ListeningMock(MockClaude):
     def heard(self, text: str) -> bool:
         """Return whether a text, as it is in a JSON string, was in a request."""
         return any(json.dumps(text)[1:-1] in request for request in self.requests)
-
-
-@pytest.fixture(scope="module")
-def claude() -> Path:
-    cache = os.environ.get("AIORCH_TEST_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    try:
-        return install_claude(Path(cache) / "aiorch-tests")
-    except ClaudeUnavailableError as error:
-        pytest.skip(f"REAL CLAUDE CODE NOT TESTED: {error}")
 
 
 def screen(lab: Lab) -> str:
@@ -67,7 +58,7 @@ def plugin_files() -> dict[str, str]:
 
 
 def test_up_teaches_claude_and_touches_no_setting(claude: Path, make_lab: LabMaker) -> None:
-    with ListeningMock(REPLY) as mock:
+    with ListeningMock(Answer(REPLY)) as mock:
         theirs = claude_env(Path("/"), mock.url)
         lab = make_lab(env={name: theirs[name] for name in theirs if name not in ("HOME", "PATH")})
         lab.put_program("claude", f'#!/bin/sh\nexec "{claude}" "$@"\n')

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.mock_claude import ClaudeUnavailableError, MockClaude, claude_env, install_claude, prepare_home
+from support.mock_model import Answer
 
 
 def post(mock: MockClaude, body: dict[str, object], path: str = "/v1/messages") -> str:
@@ -26,7 +27,7 @@ def streamed_text(stream: str) -> str:
 def test_first_answer_of_a_conversation_is_the_reply_then_it_is_over() -> None:
     user = {"role": "user", "content": [{"type": "text", "text": "build it"}]}
     body: dict[str, object] = {"model": "m", "stream": True, "tools": [{"name": "Bash"}], "messages": [user]}
-    with MockClaude('[ORCHESTRATE] {"task": "ü"}') as mock:
+    with MockClaude(Answer('[ORCHESTRATE] {"task": "ü"}')) as mock:
         assert streamed_text(post(mock, body)) == '[ORCHESTRATE] {"task": "ü"}'
         body["messages"] = [user, {"role": "assistant", "content": "x"}, {"role": "user", "content": "more"}]
         assert "ORCHESTRATE" not in streamed_text(post(mock, body))
@@ -34,7 +35,7 @@ def test_first_answer_of_a_conversation_is_the_reply_then_it_is_over() -> None:
 
 
 def test_side_requests_get_a_short_answer() -> None:
-    with MockClaude("reply") as mock:
+    with MockClaude(Answer("reply")) as mock:
         body: dict[str, object] = {"messages": [{"role": "user", "content": "title?"}]}
         assert json.loads(post(mock, body))["content"][0]["text"] == "ok"
         assert json.loads(post(mock, body, "/v1/messages/count_tokens"))["input_tokens"] == 10
@@ -50,6 +51,7 @@ def test_home_answers_the_questions_of_a_first_start(tmp_path: Path) -> None:
 
 
 def test_no_npm_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("support.mock_claude.shutil.which", lambda _: None)
+    monkeypatch.setenv("AIORCH_TEST_CACHE", str(tmp_path))
+    monkeypatch.setattr("support.npm.shutil.which", lambda _: None)
     with pytest.raises(ClaudeUnavailableError, match="npm is not installed"):
-        install_claude(tmp_path)
+        install_claude()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,8 @@ from aiorch import paths
 from aiorch.workers.profile import command, load_profiles
 from aiorch.workers.session import is_kept
 from demo_server import PrivateServer, wait_until
-from support.mock_claude import ClaudeUnavailableError, MockClaude, claude_env, install_claude, prepare_home
+from support.mock_claude import MockClaude, claude_env, prepare_home
+from support.mock_model import Answer
 
 DIRECTIVE = '[ORCHESTRATE] {"task": "Build a REST API with authentication and tests"}'
 REPLY = f"I will split this work.\n\n{DIRECTIVE}\n\nWaiting for the workers now."
@@ -31,22 +32,13 @@ CONFIG = 'default_type = "demo"\nretries = 1\nretry_delay = 0.1\n'
 pytestmark = pytest.mark.registry
 
 
-@pytest.fixture(scope="module")
-def claude() -> Path:
-    cache = os.environ.get("AIORCH_TEST_CACHE") or os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    try:
-        return install_claude(Path(cache) / "aiorch-tests")
-    except ClaudeUnavailableError as error:
-        pytest.skip(f"REAL CLAUDE CODE NOT TESTED: {error}")
-
-
 @contextmanager
 def claude_pane(claude: Path, folder: Path) -> Iterator[tuple[PrivateServer, str, MockClaude]]:
     """Run Claude Code in the only pane of a private server, ready for a prompt."""
     project = folder / "project"
     project.mkdir()
     prepare_home(folder, project)
-    with MockClaude(REPLY) as mock:
+    with MockClaude(Answer(REPLY)) as mock:
         env = {**claude_env(folder, mock.url), "AIORCH_DEMO_SPEED": "5"}
         with PrivateServer(folder, (150, 40), env) as server:
             pane = server.start("env", "-C", str(project), str(claude))
@@ -111,14 +103,14 @@ def test_real_claude_that_was_cut_off_goes_on_in_its_session(claude: Path, tmp_p
     options = partial(command, profile, mode="oneshot", permission="edit", role=None, session=session)
     first, _ = options(task="Build the first half")
     second, _ = options(task="Go on with the second half", resumes=True)
-    with MockClaude("Done.") as mock:
+    may_answer = threading.Event()
+    with MockClaude(Answer("Done.", held=may_answer), last="Done.") as mock:
         env = claude_env(tmp_path, mock.url)
-        mock.may_answer.clear()
         with subprocess.Popen(first, cwd=project, env=env, stdin=subprocess.DEVNULL) as cut_off:
             wait_until(lambda: any("first half" in prompt for prompt in mock.prompts), 60, "it works")
             wait_until(lambda: is_kept(profile.sessions, session, env), 60, "its session is written")
             cut_off.kill()
-        mock.may_answer.set()
+        may_answer.set()
         mock.prompts.clear()
         done = subprocess.run(
             second, cwd=project, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,

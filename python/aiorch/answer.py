@@ -23,6 +23,7 @@ from aiorch.ui.report import printable
 from aiorch.workers.profile import AgentProfile, load_profiles
 from aiorch.workers.state import AgentState, Glance, judge
 from aiorch.workers.state_rules import StateRules
+from aiorch.workers.turn import INTERRUPTED
 
 LOOK_SECONDS = 0.2
 _LEAVE, _NEXT = "\x03", "\x0e"
@@ -33,7 +34,8 @@ _KEYS = {
 }  # fmt: skip
 _PRESSED = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z~]|O[A-Za-z])?|[^\x00-\x1f\x7f]+|.", re.DOTALL)
 _FACTS = "#{pane_width} #{cursor_flag} #{alternate_on} #{pane_in_mode} #{pane_title}"
-_WIDEST = 500
+# What an agent waits for with its input box, not with a dialog.
+_IN_BOX = (INTERRUPTED, "error:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,13 @@ class Answering:
         verdict = judge(self._rules, glance)
         if verdict.state is AgentState.WAITING:
             return verdict.reason or "a person"
-        if verdict.state is not AgentState.UNKNOWN:
+        if verdict.state in (AgentState.WORKING, AgentState.EXITED):
             return ""
-        # Its screen says nothing: what the engine knows of it by other evidence counts.
+        # Its screen shows no dialog: what the engine knows of it by other evidence counts.
         row = _waiting(self._run).get(self.row.name)
-        return row.waits if row else ""
+        waits = row.waits if row else ""
+        # Of a dialog that was just answered it knows for a moment longer: that must not take another key.
+        return waits if verdict.state is AgentState.UNKNOWN or waits.startswith(_IN_BOX) else ""
 
     def press(self, shown: Dialog, key: str) -> str:
         """Hand one key to the dialog that was `shown`; return why not, '' when it was.

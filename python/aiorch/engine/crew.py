@@ -25,9 +25,13 @@ from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Placed, Session, Spawn
+from aiorch.workers.evidence import with_exit
 from aiorch.workers.profile import AgentProfile
+from aiorch.workers.verdict import exit_words
 
 AGAIN_SECONDS = 1.0
+# An agent may still be in the pane of a worker whose turn ended so.
+_MAY_STAY = frozenset({WorkerState.DONE, WorkerState.FAILED})
 UNKNOWN_DEPTH = 99
 _TAGS = {
     WorkerState.DONE: Tag.DONE,
@@ -133,6 +137,8 @@ class Crew:
     def ended(self, pids: Collection[int]) -> None:
         """Take note that processes of workers are gone; what their records say comes first."""
         rows = [row for row in self._journal.active() if row.pid in pids] if pids else []
+        if set(pids) - {row.pid for row in rows}:
+            self._note_left(pids)
         found = [(row, row.status if row.checking else self._launcher.poll(row.action)) for row in rows]
         with self._journal.transaction():
             for row, status in found:
@@ -141,6 +147,22 @@ class Crew:
         for row, status in found:
             if status is None:
                 self.settle(row, status)
+
+    def await_exit(self, row: WorkerRow) -> None:
+        """Have an agent's end told that stays in its pane although its worker is done."""
+        self._exits.add(self.process_of(row))
+
+    def process_of(self, row: WorkerRow) -> int:
+        """Return the process of a worker itself: a check has its own, which the row names meanwhile."""
+        return self._launcher.attach(row.action) or row.pid
+
+    def note_left(self, row: WorkerRow) -> None:
+        """Note that the agent of a worker which is done left its pane, and how by its wrapper's record."""
+        self.unobserve(row.number)
+        status = self._launcher.poll(row.action)
+        if status is not None:
+            self._note_exit(row, status)
+            self._journal.set_worker(row.number, status=status)
 
     def tidy(self) -> int:
         """Close the panes of all workers that have ended and return how many."""
@@ -292,7 +314,7 @@ class Crew:
 
     def _own_process(self, row: WorkerRow) -> dict[str, object]:
         """Return the columns that name the worker's process again: a check had its own meanwhile."""
-        pid = self._launcher.attach(row.action) or row.pid
+        pid = self.process_of(row)
         return {"pid": pid, "ticks": process.start_ticks(pid) or 0}
 
     def _open_directive(self, row: WorkerRow) -> None:
@@ -304,7 +326,18 @@ class Crew:
     def settle(self, row: WorkerRow, status: int | None) -> None:
         """Decide what the end of an attempt means; `status` is what its wrapper recorded, if anything."""
         self.unobserve(row.number)
+        if status is not None and not row.checking:
+            self._note_exit(row, status)
         self._endings.settle(row, status)
+
+    def _note_left(self, pids: Collection[int]) -> None:
+        for row in self._journal.workers():
+            if row.state in _MAY_STAY and row.status is None and self.process_of(row) in pids:
+                self.note_left(row)
+
+    def _note_exit(self, row: WorkerRow, status: int) -> None:
+        words = exit_words(status, self._profiles.get(row.agent))
+        self._journal.set_worker(row.number, shows=with_exit(row.shows, words, time.time()))
 
     def come_back(self, row: WorkerRow, evidence: str) -> None:
         """Queue a worker again that a rate limit held, in its agent's session if it has one."""

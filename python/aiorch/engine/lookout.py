@@ -65,10 +65,13 @@ class Lookout:
                 self._pulse.forget(tty)
                 self._subjects.pop(tty, None)
 
-    def look_anew(self) -> None:
-        """Look at all of them soon."""
-        for tty in list(self._subjects):
-            self._pulse.watch(tty)
+    def look_anew(self, worker: int | None = None) -> None:
+        """Look at all of them soon, or at one worker, and then hand on what is seen in any case."""
+        for tty, subject in list(self._subjects.items()):
+            if worker is None:
+                self._pulse.watch(tty)
+            elif subject.worker == worker:
+                self.watch(subject)
 
     def take(self) -> list[Sight]:
         """Return what was seen since the last call."""

@@ -51,10 +51,11 @@ class Pulse:
         self._thread: threading.Thread | None = None
 
     def watch(self, tty: str) -> None:
-        """Look at a terminal soon, and from then on whenever it is due."""
+        """Look at a terminal soon, and from then on whenever it is due; one that is due sooner stays."""
         with self._lock:
-            now = time.monotonic()
-            self._beats[tty] = _Beat(since=now, last=now)
+            now, beat = time.monotonic(), self._beats.get(tty)
+            if beat is None or beat.since is None or not beat.armed:
+                self._beats[tty] = _Beat(since=now, last=now)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
                 self._thread.start()

@@ -89,7 +89,7 @@ class Run:
             self.session, self.journal, launcher, self.primary, self.columns, config, profiles, exits,
             self.isolation,
         )  # fmt: skip
-        self.states = States(self.crew, self.journal, launcher, config, profiles)
+        self.states = States(self.crew, self.journal, config, profiles)
         self.states.follow = self._watch_files
         self.crew.records.known = self.states.learn
         self.steering = Steering(self.crew, self.journal, launcher, config)

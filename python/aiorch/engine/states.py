@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from aiorch import process
 from aiorch.config import Config
 from aiorch.engine.crew import Crew
 from aiorch.engine.lookout import Lookout, Subject
+from aiorch.engine.search import Search
+from aiorch.engine.turn_end import TurnFile, turn_file
 from aiorch.journal import ACTIVE, ENDED, Journal, WorkerRow, WorkerState
-from aiorch.launch.local import LocalLauncher
 from aiorch.workers.evidence import Evidence, decide, read_back, settle_seconds, written
 from aiorch.workers.profile import AgentProfile, effective_mode
 from aiorch.workers.record import Record, record_of
@@ -21,6 +23,12 @@ from aiorch.workers.reset import reset_time
 from aiorch.workers.session_state import session_state
 from aiorch.workers.state import AgentState, Verdict
 from aiorch.workers.state_rules import StateRules
+from aiorch.workers.turn import SOURCE as SESSION
+
+LOOK_SECONDS = 0.25
+"""How long what an agent's record says waits for the look at its screen that it gives rise to."""
+
+_BUSY = frozenset({AgentState.WORKING, AgentState.WAITING})
 
 
 @dataclass(slots=True)
@@ -28,6 +36,8 @@ class _Watched:
     """One worker that is looked at; `found` holds the last verdict of each source.
 
     `stands` is what all together say, and since when; `applied` is the one that the worker's state goes by.
+    `held` is until when nothing counts, since its screen is being looked at (seconds since the epoch).
+    `turn` is its session file, while that says of the last turn that it is not at its own end.
     """
 
     interactive: bool
@@ -36,6 +46,8 @@ class _Watched:
     found: dict[str, Evidence]
     stands: Evidence | None = None
     applied: Verdict | None = None
+    held: float = 0.0
+    turn: TurnFile | None = None
 
 
 class States:
@@ -45,14 +57,14 @@ class States:
         self,
         crew: Crew,
         journal: Journal,
-        launcher: LocalLauncher,
         config: Config,
         profiles: Mapping[str, AgentProfile],
     ) -> None:
-        self._crew, self._journal, self._launcher = crew, journal, launcher
+        self._crew, self._journal = crew, journal
         self.config, self._profiles = config, profiles
         self._lookout: Lookout | None = None
         self._watched: dict[int, _Watched] = {}
+        self._search = Search()
         crew.observe, crew.unobserve = self._observe, self._forget
         self.follow: Callable[[], None] = lambda: None
         self.park: Callable[[WorkerRow, datetime], None] = lambda _row, _until: None
@@ -61,8 +73,10 @@ class States:
         """Look at all workers that are there; later ones are looked at from their start on."""
         self._lookout = lookout
         for row in self._journal.workers():
-            if row.state in ACTIVE or self._stays(row):
+            if row.state in ACTIVE:
                 self._observe(row.number)
+            elif row.state in (WorkerState.DONE, WorkerState.FAILED) and row.status is None and row.pid:
+                self._take_up_ended(row)
 
     def look_anew(self) -> None:
         """Look at all of them again: what was asked of a tmux client that is gone was not answered."""
@@ -74,6 +88,7 @@ class States:
         """Return the folders of agents' records to watch, and how the paths of interest in them begin."""
         records = [one.record for one in self._watched.values() if one.record]
         places = [place for record in records if (place := record.place()) is not None]
+        places += [(one.turn.path.parent, one.turn.path) for one in self._watched.values() if one.turn]
         return [folder for folder, _ in places], [name for _, name in places]
 
     def look(self) -> None:
@@ -81,16 +96,23 @@ class States:
         for sight in self._lookout.take() if self._lookout else ():
             one = self._watched.get(sight.worker)
             if one is not None:
-                for gone in {"title", "screen"} - {verdict.source for verdict in sight.verdicts}:
-                    one.found.pop(gone, None)
-                self._take(sight.worker, one, sight.verdicts, sight.time)
+                one.held = 0.0
+                self._take(sight.worker, one, sight.verdicts, sight.time, instead=("title", "screen"))
 
     def read_records(self) -> None:
         """Take what the agents' own records say now."""
         for number, one in list(self._watched.items()):
+            if one.turn is not None:
+                self._take_turn(number, one, one.turn, one.turn.read())
             verdict = one.record.read() if one.record else None
-            if verdict is not None:
-                self._take(number, one, [verdict], time.time())
+            if verdict is None:
+                continue
+            now, last = time.time(), one.found.get(verdict.source)
+            if self._lookout and (last is None or last.verdict.state is not verdict.state):
+                # What its screen showed before may be over, too.
+                one.held = now + LOOK_SECONDS
+                self._lookout.look_anew(number)
+            self._take(number, one, [verdict], now)
 
     def next_time(self) -> float | None:
         """Return when (seconds since the epoch) something has stood long enough to count."""
@@ -110,7 +132,7 @@ class States:
             return
         row = self._journal.worker(number)
         # A check of the worker may have a process of its own.
-        pid = self._launcher.attach(row.action) or row.pid
+        pid = self._crew.process_of(row)
         tty = _tty_of(pid)
         if not tty:
             return
@@ -118,7 +140,10 @@ class States:
         rules = profile.states if profile else StateRules()
         record = _session_of(row) or (record_of(profile.name, pid) if profile else None)
         interactive, is_done = self._is_interactive(row, profile), row.state in ENDED
-        self._watched[number] = _Watched(interactive, is_done, record, read_back(row.shows))
+        found = read_back(row.shows)
+        # Its file is read again when it seems to be through.
+        found.pop(SESSION, None)
+        self._watched[number] = _Watched(interactive, is_done, record, found)
         self._lookout.watch(Subject(number, row.pane, tty, rules))
         self.follow()
 
@@ -135,10 +160,14 @@ class States:
             self._lookout.forget(number)
             self.follow()
 
-    def _stays(self, row: WorkerRow) -> bool:
-        """Say whether the agent of a worker that is done is still in its pane."""
-        ended = row.state in (WorkerState.DONE, WorkerState.FAILED) and row.status is None and bool(row.pane)
-        return ended and _tty_of(self._launcher.attach(row.action) or 0) != ""
+    def _take_up_ended(self, row: WorkerRow) -> None:
+        """Look at the agent of a worker that has ended, which is still in its pane or left it meanwhile."""
+        pid = self._crew.process_of(row)
+        if _tty_of(pid) and row.action in process.command_line(pid):
+            self._observe(row.number)
+            self._crew.await_exit(row)
+        else:
+            self._crew.note_left(row)
 
     def _is_interactive(self, row: WorkerRow, profile: AgentProfile | None) -> bool:
         if profile is None:
@@ -146,10 +175,24 @@ class States:
         mode, permission = self.config.mode_of(row.type), self.config.permission_of(row.type)
         return effective_mode(profile, mode, permission) == "interactive"
 
-    def _take(self, number: int, one: _Watched, verdicts: Sequence[Verdict], now: float) -> None:
-        before = dict(one.found)
+    def _take(
+        self,
+        number: int,
+        one: _Watched,
+        verdicts: Sequence[Verdict],
+        now: float,
+        *,
+        instead: Sequence[str] = (),
+    ) -> None:
+        """Take what sources say now, `instead` of what some said before."""
+        before = one.found
+        one.found = {source: last for source, last in before.items() if source not in instead}
         for verdict in verdicts:
-            one.found[verdict.source] = _dated(verdict, one.found.get(verdict.source), now)
+            one.found[verdict.source] = _dated(verdict, before.get(verdict.source), now)
+            if verdict.state in _BUSY and verdict.source != SESSION:
+                # It works again: what the last turn ended with is over.
+                one.found.pop(SESSION, None)
+                self._follow_turn(one, None)
         if one.found != before:
             self._journal.set_worker(number, shows=written(one.found.values()))
         one.stands = _dated(decide(one.found.values()), one.stands, now)
@@ -160,23 +203,44 @@ class States:
         if one.stands is None or one.stands.verdict == one.applied:
             return None
         settle = settle_seconds(one.stands.verdict, interactive=one.interactive, is_done=one.is_done)
-        return None if settle is None else one.stands.since + settle
+        return None if settle is None else max(one.stands.since + settle, one.held)
 
     def _apply(self, number: int, one: _Watched, now: float) -> None:
         at = self._due(one)
         if at is None or at > now or one.stands is None:
             return
-        one.applied = one.stands.verdict
         row = self._journal.worker(number)
         if self.config.rate_limit == "park" and one.stands.verdict.state is AgentState.WAITING:
             until = reset_time(one.stands.verdict.reason, datetime.now().astimezone())
             if until is not None and not row.reason:
+                one.applied = one.stands.verdict
                 self.park(row, until)
                 return
+        if SESSION not in one.found and self._ends_turn(row, one, one.stands.verdict):
+            turn = turn_file(self._search, self._profiles[row.agent], self._crew.process_of(row))
+            verdict = turn.read() if turn else None
+            if turn and verdict:
+                self._take_turn(number, one, turn, verdict)
+                return
+        one.applied = one.stands.verdict
         # One that was told to end comes to its end; one that is held shows nothing new.
         if not row.reason and not row.paused:
             self._bring(row, one, one.stands.verdict)
             one.is_done = self._journal.worker(number).state in ENDED
+
+    def _take_turn(self, number: int, one: _Watched, turn: TurnFile, verdict: Verdict | None) -> None:
+        """Take what a session file says of the last turn, and follow it while that is not at its own end."""
+        self._follow_turn(one, turn if verdict else None)
+        self._take(number, one, [verdict] if verdict else [], time.time(), instead=(SESSION,))
+
+    def _follow_turn(self, one: _Watched, turn: TurnFile | None) -> None:
+        if one.turn != turn:
+            one.turn = turn
+            self.follow()
+
+    def _ends_turn(self, row: WorkerRow, one: _Watched, verdict: Verdict) -> bool:
+        is_idle = verdict.state is AgentState.IDLE and one.interactive
+        return is_idle and row.worked and row.state in ACTIVE
 
     def _bring(self, row: WorkerRow, one: _Watched, verdict: Verdict) -> None:
         """Bring a worker into the state that a verdict means."""
@@ -186,7 +250,7 @@ class States:
             what = f"error: {what}" if state is AgentState.ERROR else what
             if (row.state, row.waits) != (WorkerState.WAITING, what):
                 self._crew.wait(row, what, shown)
-        elif state is AgentState.IDLE and one.interactive and row.worked and row.state in ACTIVE:
+        elif self._ends_turn(row, one, verdict):
             self._crew.end_turn(row, shown)
         elif row.state is WorkerState.WAITING or (
             state is AgentState.WORKING and (row.state in ENDED or not row.worked)

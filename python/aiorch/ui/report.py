@@ -35,6 +35,7 @@ def worker_record(
         "paused": bool(row.paused),
         "memory": (memory or {}).get(row.number),
         "reason": row.reason or row.waits or ("checking" if row.checking else ""),
+        "waits": row.waits,
         "note": (notes or {}).get(row.number, ""),
         "branch": tree.branch if tree else None,
         "worktree": tree.path if tree else None,

@@ -9,14 +9,16 @@ from dataclasses import asdict, dataclass, replace
 
 from aiorch.workers.state import AgentState, Verdict
 
-SOURCES = ("exit", "record", "file", "title", "screen")
+SOURCES = ("exit", "record", "session", "file", "title", "screen")
 """Where evidence comes from, strongest first: the wrapper's record of the exit status, what the agent itself
-keeps of its state, its session file, the title of its pane, what its screen shows."""
+keeps of its state, how its session file says that its last turn ended, whether by that file a turn is under
+way, the title of its pane, what its screen shows."""
 
 WAIT_SETTLE = 2.0
 IDLE_SETTLE = 1.5
 ERROR_SETTLE = 2.0
 AGAIN_SETTLE = 1.0
+WORDS_SETTLE = 0.25
 
 NOTHING = Verdict(AgentState.UNKNOWN, "", "none", "")
 _TROUBLE = frozenset({AgentState.WAITING, AgentState.ERROR})
@@ -63,6 +65,9 @@ def settle_seconds(verdict: Verdict, *, interactive: bool, is_done: bool) -> flo
     if verdict.state is AgentState.WORKING:
         return AGAIN_SETTLE if is_done else 0.0
     if verdict.state is AgentState.WAITING:
+        if verdict.source == "record" and ":" not in verdict.reason:
+            # It is about to draw for what.
+            return WORDS_SETTLE
         return 0.0 if interactive or verdict.source != "screen" else WAIT_SETTLE
     if verdict.state is AgentState.IDLE and interactive:
         return IDLE_SETTLE
@@ -84,6 +89,12 @@ def read_back(text: str) -> dict[str, Evidence]:
             verdict = Verdict(AgentState(one["state"]), one["reason"], one["rule"], one["source"])
             found[verdict.source] = Evidence(verdict, float(one["since"]))
     return found
+
+
+def with_exit(text: str, reason: str, now: float) -> str:
+    """Return evidence as `written`, with how the wrapper's record says that the agent ended."""
+    end = Evidence(Verdict(AgentState.EXITED, reason, "wrapper.exit", "exit"), now)
+    return written([*read_back(text).values(), end])
 
 
 def _overrules(other: Evidence, top: Evidence) -> bool:

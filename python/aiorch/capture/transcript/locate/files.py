@@ -16,6 +16,7 @@ from typing import Any
 # Codex puts its instructions, many kilobytes, into the first line: what is asked for stands before them.
 HEAD_BYTES = 16 * 1024
 TAIL_BYTES = 16 * 1024
+END_BYTES = 512 * 1024
 NOTE_BYTES = 256 * 1024
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -138,6 +139,16 @@ def folders(folder: Path) -> list[Path]:
 def head(path: Path) -> str:
     """Return the first HEAD_BYTES of a plain file; '' where it cannot be read."""
     return _read(path, 0, HEAD_BYTES)
+
+
+def end(path: Path) -> str:
+    """Return the last END_BYTES of a plain file, from the first whole line on; '' where it cannot be read."""
+    try:
+        size = path.lstat().st_size
+    except OSError:
+        return ""
+    text = _read(path, max(0, size - END_BYTES), END_BYTES)
+    return text if size <= END_BYTES else text.partition("\n")[2]
 
 
 def last_time(path: Path) -> float | None:

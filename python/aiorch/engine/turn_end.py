@@ -1,0 +1,35 @@
+"""Whether a worker's agent came to the end of its turn by itself, by the session file that it writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiorch.capture.transcript.locate import files
+from aiorch.engine.foreground import running_agent
+from aiorch.engine.search import Search
+from aiorch.engine.session_file import Agent
+from aiorch.workers.profile import AgentProfile
+from aiorch.workers.state import Verdict
+from aiorch.workers.turn import unfinished_turn
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFile:
+    """The session file of an agent that runs; `format` is its profile's name."""
+
+    format: str
+    path: Path
+
+    def read(self) -> Verdict | None:
+        """Return what it says of a turn that is not at its own end."""
+        return unfinished_turn(self.format, files.end(self.path))
+
+
+def turn_file(search: Search, profile: AgentProfile, pid: int) -> TurnFile | None:
+    """Return the session file of the agent below the process `pid`, None when it is not known for certain."""
+    running = running_agent({profile.name: profile}, None, pid)
+    if running is None:
+        return None
+    found = search.files(Agent(profile.name, running.pid, running.ticks))
+    return TurnFile(profile.name, found[0].path) if found and found[0].certain else None
