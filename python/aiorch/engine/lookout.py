@@ -51,12 +51,12 @@ class Lookout:
         self._sights: deque[Sight] = deque()
         self._pulse = Pulse(self._look)
 
-    def watch(self, subject: Subject) -> None:
+    def watch(self, subject: Subject, *, at_once: bool = False) -> None:
         """Look at a worker from now on; the first look is handed on in any case."""
         for kept in (self._last, self._seen):
             kept.pop(subject.tty, None)
         self._subjects[subject.tty] = subject
-        self._pulse.watch(subject.tty)
+        self._pulse.watch(subject.tty, at_once=at_once)
 
     def forget(self, worker: int) -> None:
         """Look at a worker no more."""
@@ -65,13 +65,16 @@ class Lookout:
                 self._pulse.forget(tty)
                 self._subjects.pop(tty, None)
 
-    def look_anew(self, worker: int | None = None) -> None:
-        """Look at all of them soon, or at one worker, and then hand on what is seen in any case."""
-        for tty, subject in list(self._subjects.items()):
-            if worker is None:
-                self._pulse.watch(tty)
-            elif subject.worker == worker:
-                self.watch(subject)
+    def look_anew(self) -> None:
+        """Look at all of them soon."""
+        for tty in list(self._subjects):
+            self._pulse.watch(tty)
+
+    def look_at(self, worker: int, *, at_once: bool) -> None:
+        """Look at one of them soon, or now although it still draws; what is seen is handed on in any case."""
+        for subject in list(self._subjects.values()):
+            if subject.worker == worker:
+                self.watch(subject, at_once=at_once)
 
     def take(self) -> list[Sight]:
         """Return what was seen since the last call."""

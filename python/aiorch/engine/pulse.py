@@ -31,6 +31,7 @@ class _Beat:
     watch: int = -1
     armed: bool = False
     patience: float = SHORT
+    at_once: bool = False
 
 
 class Pulse:
@@ -50,12 +51,16 @@ class Pulse:
         self._is_closed = False
         self._thread: threading.Thread | None = None
 
-    def watch(self, tty: str) -> None:
-        """Look at a terminal soon, and from then on whenever it is due; one that is due sooner stays."""
+    def watch(self, tty: str, *, at_once: bool = False) -> None:
+        """Look at a terminal soon, and from then on whenever it is due.
+
+        One that is due sooner stays so. With `at_once` it is not waited until it is silent.
+        """
         with self._lock:
             now, beat = time.monotonic(), self._beats.get(tty)
             if beat is None or beat.since is None or not beat.armed:
-                self._beats[tty] = _Beat(since=now, last=now)
+                self._beats[tty] = beat = _Beat(since=now, last=now)
+            beat.at_once = beat.at_once or at_once
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
                 self._thread.start()
@@ -114,7 +119,7 @@ class Pulse:
                 beat.armed, beat.last = beat.watch >= 0, now
             if self._is_due(beat, now):
                 due.append(tty)
-                beat.since = None
+                beat.since, beat.at_once = None, False
         for tty in due:
             if not self._beats[tty].armed and self._terminals.descriptor >= 0:
                 # It is not there any more.
@@ -126,7 +131,7 @@ class Pulse:
             return True
         if beat.since is None:
             return False
-        return now - beat.last >= QUIET or now - beat.since >= beat.patience
+        return beat.at_once or now - beat.last >= QUIET or now - beat.since >= beat.patience
 
     def _written(self) -> list[int]:
         descriptor = self._terminals.descriptor

@@ -16,7 +16,7 @@ from aiorch.engine.lookout import Lookout, Subject
 from aiorch.engine.search import Search
 from aiorch.engine.turn_end import TurnFile, turn_file
 from aiorch.journal import ACTIVE, ENDED, Journal, WorkerRow, WorkerState
-from aiorch.workers.evidence import Evidence, decide, read_back, settle_seconds, written
+from aiorch.workers.evidence import Evidence, decide, lacks_words, read_back, settle_seconds, written
 from aiorch.workers.profile import AgentProfile, effective_mode
 from aiorch.workers.record import Record, record_of
 from aiorch.workers.reset import reset_time
@@ -98,6 +98,8 @@ class States:
             if one is not None:
                 one.held = 0.0
                 self._take(sight.worker, one, sight.verdicts, sight.time, instead=("title", "screen"))
+                if self._lookout and one.stands and lacks_words(one.stands.verdict) and self._due(one):
+                    self._lookout.look_at(sight.worker, at_once=True)
 
     def read_records(self) -> None:
         """Take what the agents' own records say now."""
@@ -108,11 +110,14 @@ class States:
             if verdict is None:
                 continue
             now, last = time.time(), one.found.get(verdict.source)
-            if self._lookout and (last is None or last.verdict.state is not verdict.state):
-                # What its screen showed before may be over, too.
-                one.held = now + LOOK_SECONDS
-                self._lookout.look_anew(number)
-            self._take(number, one, [verdict], now)
+            is_new = last is None or last.verdict.state is not verdict.state
+            if self._lookout and is_new:
+                waits = verdict.state is AgentState.WAITING
+                # A dialog is there already, or soon.
+                one.held = 0.0 if waits else now + LOOK_SECONDS
+                self._lookout.look_at(number, at_once=waits)
+            # What its screen showed before is over.
+            self._take(number, one, [verdict], now, instead=("screen",) if is_new else ())
 
     def next_time(self) -> float | None:
         """Return when (seconds since the epoch) something has stood long enough to count."""

@@ -18,7 +18,7 @@ WAIT_SETTLE = 2.0
 IDLE_SETTLE = 1.5
 ERROR_SETTLE = 2.0
 AGAIN_SETTLE = 1.0
-WORDS_SETTLE = 0.25
+WORDS_SETTLE = 0.3
 
 NOTHING = Verdict(AgentState.UNKNOWN, "", "none", "")
 _TROUBLE = frozenset({AgentState.WAITING, AgentState.ERROR})
@@ -65,8 +65,7 @@ def settle_seconds(verdict: Verdict, *, interactive: bool, is_done: bool) -> flo
     if verdict.state is AgentState.WORKING:
         return AGAIN_SETTLE if is_done else 0.0
     if verdict.state is AgentState.WAITING:
-        if verdict.source == "record" and ":" not in verdict.reason:
-            # It is about to draw for what.
+        if lacks_words(verdict):
             return WORDS_SETTLE
         return 0.0 if interactive or verdict.source != "screen" else WAIT_SETTLE
     if verdict.state is AgentState.IDLE and interactive:
@@ -74,6 +73,11 @@ def settle_seconds(verdict: Verdict, *, interactive: bool, is_done: bool) -> flo
     if verdict.state is AgentState.ERROR and interactive:
         return ERROR_SETTLE
     return None if is_done else AGAIN_SETTLE
+
+
+def lacks_words(verdict: Verdict) -> bool:
+    """Return whether an agent that waits is about to draw for what: its record knows only the kind."""
+    return verdict.state is AgentState.WAITING and verdict.source == "record" and ":" not in verdict.reason
 
 
 def written(found: Iterable[Evidence]) -> str:
