@@ -221,7 +221,9 @@ class States:
                 one.applied = one.stands.verdict
                 self.park(row, until)
                 return
-        if SESSION not in one.found and self._ends_turn(row, one, one.stands.verdict):
+        # How a turn ended, or in which words it failed, stands in full in the session file.
+        failed = one.stands.verdict.state is AgentState.ERROR and one.interactive
+        if SESSION not in one.found and (failed or self._ends_turn(row, one, one.stands.verdict)):
             turn = turn_file(self._search, self._profiles[row.agent], self._crew.process_of(row))
             verdict = turn.read() if turn else None
             if turn and verdict:
