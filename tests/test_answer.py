@@ -73,6 +73,19 @@ def test_a_key_for_a_dialog_that_is_gone_goes_nowhere(lab: Lab) -> None:
     until(lambda: puppet.keys == "a;", "it went to the dialog")
 
 
+def test_an_agent_that_failed_is_told_more_in_its_input_box(lab: Lab) -> None:
+    puppet = waiting(lab)
+    one = answering(puppet)
+    puppet.title("working")
+    puppet.wait("working")
+    puppet.title("error API Error: 500")
+    puppet.wait("waiting", "error: API Error: 500")
+    assert one.press(one.look(), "go on") == ""
+    until(lambda: puppet.keys == "go on", "it went to the input box")
+    puppet.title("working")
+    until(lambda: not one.look().waits, "it works")
+
+
 def test_nobody_is_answered_when_nobody_waits(lab: Lab) -> None:
     lab.start()
     assert "no worker waits" in lab.aiorch("next", check=False).stderr

@@ -122,6 +122,21 @@ def test_a_program_that_asks_a_question_in_its_pane_waits(lab: Lab) -> None:
     lives_are_right(lab)
 
 
+def test_how_an_agent_ended_that_stayed_after_its_work_is_told(puppet: Puppet) -> None:
+    lab = puppet.lab
+    puppet.title("working")
+    until(lambda: puppet.row.worked, "it is seen at work")
+    puppet.title("idle")
+    puppet.wait("done")
+    assert puppet.row.status is None
+    killed = lab.kill_engine()
+    until(lambda: lab.engine_pids() not in ([], [killed]), "another engine")
+    puppet.draw("exit 0")
+    until(lambda: puppet.row.status == 0, "its exit status")
+    told = json.loads(lab.aiorch("explain", "a", "--json").stdout)
+    assert (told["state"], told["agent"]["state"], told["agent"]["reason"]) == ("done", "exited", "exit 0")
+
+
 def test_nothing_is_woken_while_all_are_silent(puppet: Puppet) -> None:
     puppet.title("waiting permission")
     puppet.wait("waiting")
