@@ -12,6 +12,7 @@ import pytest
 from aiorch.capture.directive import Rejected, Source
 from aiorch.errors import JournalError
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
+from aiorch.journal.fault import reading
 from aiorch.journal.schema import STEPS, VERSION
 from aiorch.plan.schema import WorkerSpec
 from aiorch.tree import Tree, TreeState
@@ -227,3 +228,20 @@ def test_overlaps_are_remembered_by_pair(tmp_path: Path) -> None:
     journal.add_overlap(1, 3, ["b"])
     journal.add_overlap(1, 2, ["a", "c"])
     assert journal.overlaps() == {(1, 2): ["a", "c"], (1, 3): ["b"]}
+
+
+def test_nobody_finds_a_journal_without_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal.db"
+
+    def cut_off(database: sqlite3.Connection) -> None:
+        database.execute("CREATE TABLE half (made)")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("aiorch.journal.schema.upgrade", cut_off)
+        Journal(path)
+    assert not path.exists()
+    Journal(path).close()
+    with reading(path) as journal:
+        assert journal.workers() == []
+    assert not list(tmp_path.glob("*.new*"))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 from aiorch.errors import JournalError
+from aiorch.journal.place import uri
 
 _FIRST = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -86,3 +90,14 @@ def upgrade(database: sqlite3.Connection) -> None:
         database.execute("ROLLBACK")
         raise
     database.execute("COMMIT")
+
+
+def create(path: Path) -> None:
+    """Make an empty journal; it has its tables from the first moment that it is found under its name on."""
+    unfinished = path.with_name(f"{path.name}.new")
+    for part in ("", "-journal"):
+        path.with_name(f"{unfinished.name}{part}").unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(uri(unfinished, "rw"), uri=True, isolation_level=None)) as database:
+        upgrade(database)
+    unfinished.rename(path)

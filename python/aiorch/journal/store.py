@@ -16,7 +16,7 @@ from aiorch.errors import JournalDamagedError
 from aiorch.journal.history import decoded
 from aiorch.journal.place import Place, uri
 from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
-from aiorch.journal.schema import upgrade
+from aiorch.journal.schema import create, upgrade
 from aiorch.journal.trees import Trees
 from aiorch.plan.schema import DEFAULT_POLICY, WorkerSpec
 
@@ -29,7 +29,9 @@ class Journal(Trees):
     """Reads and writes one run's journal; only the engine opens it for writing."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        target = uri(path, "ro" if read_only else "rwc")
+        if not read_only and not path.exists():
+            create(path)
+        target = uri(path, "ro" if read_only else "rw")
         database = sqlite3.connect(target, uri=True, isolation_level=None, timeout=5)
         database.row_factory = sqlite3.Row
         super().__init__(database, path.parent / "news" / "events")
