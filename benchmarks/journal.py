@@ -34,7 +34,7 @@ from aiorch.config import load_config  # noqa: E402
 from aiorch.engine.crew import Crew  # noqa: E402
 from aiorch.engine.intake import Intake  # noqa: E402
 from aiorch.journal import Journal, Tag, WorkerState  # noqa: E402
-from aiorch.workers.profile import load_profiles  # noqa: E402
+from aiorch.workers.profile_file import load_profiles  # noqa: E402
 
 PARTS = ("decided", "begun", "shown")
 LEVELS = {name: (name,) * len(PARTS) for name in ("OFF", "NORMAL", "FULL", "EXTRA")}

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "python"), str(ROOT / "tests")]
 
 from aiorch.explain import rules_for  # noqa: E402
-from aiorch.workers.profile import load_profiles  # noqa: E402
+from aiorch.workers.profile_file import load_profiles  # noqa: E402
 from support.moments import Moment, moments  # noqa: E402
 from support.verdicts import Table, judged  # noqa: E402
 

@@ -32,7 +32,8 @@ from aiorch.config import (  # noqa: E402
 from aiorch.journal import WorkerState  # noqa: E402
 from aiorch.plan.rules import Rule  # noqa: E402
 from aiorch.ui.status import StatusStyle, status_text  # noqa: E402
-from aiorch.workers.profile import AgentProfile, load_profiles  # noqa: E402
+from aiorch.workers.profile import AgentProfile  # noqa: E402
+from aiorch.workers.profile_file import load_profiles  # noqa: E402
 
 OPTIONS_FILE = ROOT / "scripts/options.conf"
 BLOCK = re.compile(r"(<!-- table (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

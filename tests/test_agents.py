@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from aiorch import agents
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
+from aiorch.workers.role_trial import Proofs
 
 
 def put(folder: Path, name: str, text: str) -> None:
@@ -26,8 +27,12 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, agents.I
     put(bin, "gemini", "echo cannot find module >&2; exit 3")
     put(bin, "qwen", "exec sleep 60")
     put(bin, "opencode", "echo hello")
+    put(bin, "claude-flow", 'echo ruflo v3.43.0; [ $1 != task ] || exec claude -p "$2"')
     put(bin, "copilot", "[ -t 0 ] || read -r line || echo 1.0.102")
-    return {one.name: one for one in agents.installed(load_profiles(None), f"{bin}:/usr/bin:/bin")}
+    return {
+        one.name: one
+        for one in agents.installed(load_profiles(None), f"{bin}:/usr/bin:/bin", Proofs(tmp_path / "kept"))
+    }
 
 
 def test_versions_are_asked_for_and_what_does_not_start_is_told(found: dict[str, agents.Installed]) -> None:
@@ -51,3 +56,11 @@ def test_the_table_and_the_list_say_it(found: dict[str, agents.Installed]) -> No
     assert " - " in lines["aider"] and "pipx install" in lines["aider"]
     listed = {one["name"]: one for one in json.loads(agents.as_json(found.values()))}
     assert listed["codex"]["version"] == "0.170.1-alpha.2" and listed["codex"]["tested"] == "0.169.0"
+
+
+def test_what_runs_a_role_by_a_trial_is_told(found: dict[str, agents.Installed]) -> None:
+    missing = "it does not start claude with the task"
+    assert found["claude-flow"].roles == {"simple": "", "sparc": missing, "swarm": missing}
+    text = agents.as_text(found.values())
+    assert 'claude-flow 3.43.0 runs simple where you let that do all (permissions = "full").' in text
+    assert f"claude-flow 3.43.0 does not run sparc: {missing}." in text

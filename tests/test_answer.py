@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiorch.answer import Answering
 from aiorch.paths import RunPaths
 from aiorch.tmux.ask import Ask
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 from conftest import LabMaker
 from support.client import PREFIX, Client
 from support.lab import Lab, until

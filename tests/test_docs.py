@@ -163,7 +163,7 @@ def test_toml_examples_are_good_configurations(tmp_path: Path) -> None:
 
 
 def test_agent_example_is_a_good_profile(tmp_path: Path) -> None:
-    from aiorch.workers.profile import load_profiles
+    from aiorch.workers.profile_file import load_profiles
 
     texts = re.findall(r"^```toml\n(.*?)^```", (ROOT / "docs/agents.md").read_text(), re.M | re.S)
     (tmp_path / "mine.toml").write_text("\n".join(texts))

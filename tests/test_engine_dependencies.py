@@ -11,7 +11,7 @@ import pytest
 from aiorch.config import Config
 from aiorch.engine.order import order_of
 from aiorch.journal import WorkerRow, WorkerState
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 from support.lab import STEP, Lab, until
 from support.lives import check_lives
 

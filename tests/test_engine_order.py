@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiorch.engine.order import Batch, Order
 from aiorch.journal import WorkerRow, WorkerState
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 
 ROW = WorkerRow(
     7, 1, "a", "step", "", "do it", (), WorkerState.QUEUED, "", 2, 0.0, "", 0, None, "", 0.0, None, None

@@ -14,7 +14,7 @@ from aiorch.cli import main
 from aiorch.errors import InstructionFileError
 from aiorch.teach import project
 from aiorch.teach.lesson import BEGIN, END, FENCE, REFERENCE, section
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 
 PROFILES = load_profiles(None)
 Tree = dict[str, tuple[int, bytes | str]]

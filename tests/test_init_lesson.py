@@ -23,7 +23,8 @@ from aiorch.journal import WorkerState
 from aiorch.plan.schema import parse_request
 from aiorch.teach import claude_plugin
 from aiorch.teach.lesson import FENCE, FORMS, LINE, REFERENCE, common, lesson, section
-from aiorch.workers.profile import lead_command, load_profiles
+from aiorch.workers.profile import lead_command
+from aiorch.workers.profile_file import load_profiles
 
 PROFILES = load_profiles(None)
 TAUGHT = {name: profile.teach for name, profile in PROFILES.items() if profile.teach}

@@ -16,21 +16,9 @@ from aiorch.config import Config, UserType
 from aiorch.errors import AgentMissingError, ConfigError, ProfileError
 from aiorch.plan.schema import MAX_TASK_BYTES
 from aiorch.workers.executable import find_executable
-from aiorch.workers.profile import (
-    ROLES,
-    AgentProfile,
-    builtin_agents,
-    check_types,
-    command,
-    effective_mode,
-    find_agent,
-    known_types,
-    lead_command,
-    load_profiles,
-    recognise,
-    resolve_type,
-    task_text,
-)
+from aiorch.workers.profile import AgentProfile, command, effective_mode, lead_command, recognise, task_text
+from aiorch.workers.profile_file import load_profiles
+from aiorch.workers.types import ROLES, builtin_agents, check_types, find_agent, known_types, resolve_type
 
 PROFILES = load_profiles(None)
 AGENTS = ("claude", "codex", "gemini", "opencode", "copilot", "qwen", "aider")

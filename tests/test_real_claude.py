@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from aiorch import paths
-from aiorch.workers.profile import command, load_profiles
+from aiorch.workers.profile import command
+from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.session import is_kept
 from demo_server import PrivateServer, wait_until
 from support.mock_claude import MockClaude, claude_env, prepare_home

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.state import MAX_REASON, AgentState, Glance, Verdict, judge, title_verdict
 
 PROFILES = load_profiles(None)

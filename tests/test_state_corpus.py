@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from aiorch.explain import rules_for
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.state import AgentState, Glance, screen_verdict
 from support.moments import Moment, moments
 from support.verdicts import Counts, Table, judged

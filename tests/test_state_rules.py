@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from aiorch.errors import ConfigError
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.state import AgentState, Glance, Verdict, judge
 from aiorch.workers.state_rules import StateRules, builtin_states, common_rules
 

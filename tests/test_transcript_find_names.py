@@ -17,7 +17,8 @@ from aiorch.capture.transcript.locate import files
 from aiorch.capture.transcript.locate.gemini import project_hash, project_name
 from aiorch.capture.transcript.locate.lead import identity, is_agent
 from aiorch.capture.transcript.locate.projects import folder_name, folder_names
-from aiorch.workers.profile import load_profiles, recognise
+from aiorch.workers.profile import recognise
+from aiorch.workers.profile_file import load_profiles
 from support.lab import Lab, until
 from support.sessions import first, new_id, path_of, write
 from support.standin import StandIn

@@ -8,7 +8,7 @@ import pytest
 
 from aiorch.capture.transcript.last import Last
 from aiorch.errors import ConfigError
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.verdict import exit_words, refuted
 
 PROFILES = load_profiles(None)

@@ -6,13 +6,15 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from aiorch.ui.report import printable
 from aiorch.workers.executable import find_executable
-from aiorch.workers.profile import ROLES, AgentProfile
+from aiorch.workers.profile import AgentProfile
+from aiorch.workers.role_trial import Proofs
+from aiorch.workers.types import ROLES
 
 START_SECONDS = 15.0
 """After which a program that was asked for its version counts as one that does not start; some take 8 s."""
@@ -26,6 +28,7 @@ class Installed:
     """One agent on this machine; `program` is None when it is not installed.
 
     `works` says that it started and told its version, None when nobody asked: it has no versions.
+    `roles` are those it claims to run, with what speaks against it by a trial ('': it runs the role).
     """
 
     name: str
@@ -36,15 +39,17 @@ class Installed:
     works: bool | None
     trouble: str
     install: str
+    roles: Mapping[str, str] = field(default_factory=dict)
 
 
-def installed(profiles: Mapping[str, AgentProfile], path: str) -> list[Installed]:
+def installed(profiles: Mapping[str, AgentProfile], path: str, proofs: Proofs) -> list[Installed]:
     """Return all agents in the order in which they are offered; those on `path` are asked for their version.
 
-    They are asked at the same time, with nothing to read and START_SECONDS each.
+    They are asked at the same time, with nothing to read and START_SECONDS each. Those that claim to run
+    roles are tried once, which `proofs` remembers.
     """
     with ThreadPoolExecutor(max_workers=8) as pool:
-        return list(pool.map(lambda profile: _look(profile, path), profiles.values()))
+        return list(pool.map(lambda profile: _look(profile, path, proofs), profiles.values()))
 
 
 def as_json(found: Iterable[Installed]) -> str:
@@ -52,25 +57,36 @@ def as_json(found: Iterable[Installed]) -> str:
     return json.dumps([asdict(one) for one in found], indent=1)
 
 
-def as_text(found: Iterable[Installed]) -> str:
+def as_text(found: Collection[Installed]) -> str:
     """Return the agents as a table, and what runs the roles."""
     lines = [_line(one) for one in found]
-    roles = ", ".join(ROLES)
-    lines += ["", f"The roles {roles} run as the default agent, with words of their own before the task:"]
-    lines += ["no release of claude-flow is known that runs them and tells when that failed."]
+    lines += [
+        "",
+        f"The roles {', '.join(ROLES)} run as the default agent, with words of their own before the task.",
+    ]
+    for one in found:
+        lines += [_role_line(one, role, trouble) for role, trouble in one.roles.items()]
     return printable("\n".join(lines))
 
 
-def _look(profile: AgentProfile, path: str) -> Installed:
+def _role_line(one: Installed, role: str, trouble: str) -> str:
+    if trouble:
+        return f"{one.title} {one.version} does not run {role}: {trouble}."
+    return f'{one.title} {one.version} runs {role} where you let that do all (permissions = "full").'
+
+
+def _look(profile: AgentProfile, path: str, proofs: Proofs) -> Installed:
     found = (program for name in profile.executables if (program := find_executable(name, path)))
     program = next(found, None)
     version, trouble, works = "", "", None
     if program and profile.tested:
         version, trouble = _version_of(program, path)
         works = not trouble
+    located, roles = replace(profile, program=program or ""), profile.roles if works else ()
     return Installed(
-        profile.name, profile.title, program, version, profile.tested, works, trouble, profile.install_hint
-    )
+        profile.name, profile.title, program, version, profile.tested, works, trouble, profile.install_hint,
+        {role: proofs.settle(located, role, path).trouble for role in roles},
+    )  # fmt: skip
 
 
 def _version_of(program: str, path: str) -> tuple[str, str]:

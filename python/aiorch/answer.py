@@ -20,7 +20,8 @@ from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
 from aiorch.tmux.ask import Ask
 from aiorch.ui.report import printable
-from aiorch.workers.profile import AgentProfile, load_profiles
+from aiorch.workers.profile import AgentProfile
+from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.state import AgentState, Glance, judge
 from aiorch.workers.state_rules import StateRules
 from aiorch.workers.turn import INTERRUPTED

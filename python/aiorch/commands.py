@@ -220,10 +220,12 @@ def _new(options: argparse.Namespace) -> int:
 
 def _agents(options: argparse.Namespace) -> int:
     from aiorch.agents import as_json, as_text, installed
-    from aiorch.workers.profile import load_profiles
+    from aiorch.workers.profile_file import load_profiles
+    from aiorch.workers.role_trial import Proofs
 
     profiles = load_profiles(paths.config_dir() / "profiles")
-    found = installed(profiles, os.environ.get("PATH", os.defpath))
+    proofs = Proofs(paths.state_dir() / "roles.json")
+    found = installed(profiles, os.environ.get("PATH", os.defpath), proofs)
     _say(as_json(found) if options.json else as_text(found))
     return 0
 

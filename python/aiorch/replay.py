@@ -18,7 +18,7 @@ from aiorch.capture.pane import PaneReader
 from aiorch.capture.played import Resize, play
 from aiorch.errors import ReplayError, UsageError
 from aiorch.ui.report import printable
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 
 BLOCK = 65536
 MAX_RESIZES_BYTES = 16 << 20

@@ -20,7 +20,9 @@ from aiorch.errors import AgentMissingError, EngineError, JournalError, TmuxErro
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
 from aiorch.tmux import quote
-from aiorch.workers.profile import AgentProfile, find_agent, lead_command, load_profiles
+from aiorch.workers.profile import AgentProfile, lead_command
+from aiorch.workers.profile_file import load_profiles
+from aiorch.workers.types import find_agent
 
 DETACHED_SIZE = (200, 50)
 _NAME = re.compile(r"\w(?:[\w -]{0,62}\w)?")

@@ -12,7 +12,7 @@ from aiorch.answer import Answering, Dialog
 from aiorch.journal import WorkerRow
 from aiorch.paths import RunPaths
 from aiorch.tmux.ask import Ask
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 from support import mock_claude, mock_codex
 from support.lab import Lab, until
 from support.mock_model import Answer, MockModel

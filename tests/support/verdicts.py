@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiorch.explain import rules_for
-from aiorch.workers.profile import load_profiles
+from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.state import AgentState, judge, screen_verdict
 from support.moments import Moment
 

@@ -23,7 +23,8 @@ from aiorch.journal import ENDED, DirectiveRow, Event, Journal, Tag, WorkerRow, 
 from aiorch.process import is_alive
 from aiorch.ui.monitor import format_event
 from aiorch.ui.report import use_color, worker_table
-from aiorch.workers.profile import lead_command, load_profiles
+from aiorch.workers.profile import lead_command
+from aiorch.workers.profile_file import load_profiles
 
 SESSION = "demo"
 LIMIT_SECONDS = 60.0

@@ -12,7 +12,9 @@ from aiorch.doctor.finding import Finding, Part, problem
 from aiorch.doctor.scene import Scene
 from aiorch.doctor.words import Known, Value, say
 from aiorch.errors import AgentMissingError, ConfigError
-from aiorch.workers.profile import AgentProfile, check_types, find_agent, load_profiles
+from aiorch.workers.profile import AgentProfile
+from aiorch.workers.profile_file import load_profiles
+from aiorch.workers.types import check_types, find_agent
 
 AREA = "configuration"
 AGENTS = "agents"

@@ -18,6 +18,7 @@ from aiorch.engine.order import Batch, Order, order_of
 from aiorch.engine.plans import Plans
 from aiorch.engine.primary import Primary
 from aiorch.engine.records import Records
+from aiorch.engine.roles import Roles
 from aiorch.engine.turns import in_turn, room
 from aiorch.errors import AiorchError, DiskError, IsolationError, TmuxError
 from aiorch.journal import ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
@@ -58,6 +59,7 @@ class Crew:
     ) -> None:
         self._session, self._journal, self._launcher = session, journal, launcher
         self._isolation = isolation
+        self._roles = Roles(isolation.woken)
         self._primary, self._columns, self.config = primary, columns, config
         self._profiles, self._exits = profiles, exits
         self.notifier = Notifier(session, config)
@@ -117,7 +119,7 @@ class Crew:
         ready = in_turn([row for row in self.plans.ready(rows) if _may_start(row, now)], active)
         if ready and found.count:
             try:
-                if chosen := self._isolation.startable(ready[: found.count]):
+                if chosen := self._startable(ready[: found.count]):
                     self._launch(chosen)
             except TmuxError:
                 # Tried again, and not at once.
@@ -129,6 +131,12 @@ class Crew:
             later += [found.again] if found.again is not None else []
         if self._again is None:
             self._again = min(later, default=None)
+
+    def _startable(self, rows: Sequence[WorkerRow]) -> list[WorkerRow]:
+        """Return those of the workers that have all they need, and begin to get it for the others."""
+        path = self._primary.environment().get("PATH", _PATH)
+        settled = self._roles.startable(rows, self._profiles, self.config, path)
+        return self._isolation.startable(settled)
 
     def next_time(self) -> float | None:
         """Return when (seconds since the epoch) a worker may start that may not now."""
@@ -237,8 +245,9 @@ class Crew:
                 inputs = self.plans.inputs(row)
                 try:
                     order = order_of(
-                        row, self.config, self._profiles, path=path, file=file, folder=folder, inputs=inputs
-                    )
+                        row, self.config, self._profiles, path=path, file=file, folder=folder, inputs=inputs,
+                        runs=self._roles.runs,
+                    )  # fmt: skip
                 except AiorchError as error:
                     self.fail(row, str(error))
                     continue

@@ -21,7 +21,8 @@ from aiorch.plan.rules import make_plan
 from aiorch.plan.schema import Plan, Request, WorkerSpec, parse_request
 from aiorch.trust import Verdict, decide
 from aiorch.ui.report import counted
-from aiorch.workers.profile import AgentProfile, builtin_agents, known_types
+from aiorch.workers.profile import AgentProfile
+from aiorch.workers.types import builtin_agents, known_types
 
 SHOWN_TASK = 200
 MAX_QUESTIONS = 50

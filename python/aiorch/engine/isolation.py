@@ -87,12 +87,13 @@ class Isolation:
         self._journal, self._primary, self._workers, self._socket = journal, primary, workers, socket
         self.config = config
         self.wake: Callable[[], None] = lambda: None
-        self.overlaps = Overlaps(journal, self._woken)
+        self.overlaps = Overlaps(journal, self.woken)
         self._outcomes: queue.SimpleQueue[tuple[_Wishes, _Outcome]] = queue.SimpleQueue()
         self._busy: dict[int, _Wishes] = {}
         self._ready: dict[str, _Ready] = {}
 
-    def _woken(self) -> None:
+    def woken(self) -> None:
+        """Let the engine look again at workers that could not start; may be called on any thread."""
         # The loop that is to be woken comes later than this.
         self.wake()
 

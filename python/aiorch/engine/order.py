@@ -10,7 +10,8 @@ from aiorch.config import Config
 from aiorch.journal import WorkerRow
 from aiorch.launch.local import Job
 from aiorch.workers.changes import tree_of
-from aiorch.workers.profile import AgentProfile, command, launch_of, resolve_type, task_text
+from aiorch.workers.profile import AgentProfile, command, launch_of, task_text
+from aiorch.workers.types import resolve_type
 
 RESUMED = """You were cut off in the midst of your task. Look at what is done already, and go on with it.
 
@@ -101,15 +102,18 @@ def order_of(
     file: str,
     folder: str = "",
     inputs: Mapping[str, str] | None = None,
+    runs: Callable[[AgentProfile, str], bool] = lambda _program, _role: False,
 ) -> Order:
     """Return how the present attempt of a worker is run; `file` is where its task may be put.
+
+    `runs` says whether a program was seen to run a role.
 
     `inputs` are the results of the workers before it, by file name, that will be in `folder`.
 
     Raises AiorchError when nothing on `path` can run it.
     """
     mode, permission = config.mode_of(row.type), config.permission_of(row.type)
-    profile, role = resolve_type(row.type, profiles, config, path)
+    profile, role = resolve_type(row.type, profiles, config, path, runs)
     task = RESUMED.format(task=row.task) if row.resumes else row.task
     if inputs is not None and not profile.raw:
         task += INPUTS.format(names=", ".join(row.after), folder=folder)

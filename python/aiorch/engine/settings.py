@@ -13,7 +13,9 @@ from aiorch.config import Config, load_config
 from aiorch.errors import AiorchError, EngineError
 from aiorch.tmux.control import ControlClient
 from aiorch.ui.status import StatusStyle
-from aiorch.workers.profile import AgentProfile, check_types, load_profiles
+from aiorch.workers.profile import AgentProfile
+from aiorch.workers.profile_file import load_profiles
+from aiorch.workers.types import check_types
 
 _OPTIONS = (
     "@aiorch-status-style",

@@ -17,7 +17,8 @@ from aiorch.teach.lesson import FENCE
 from aiorch.teach.project import Change, apply, changes, project_root
 from aiorch.ui.report import printable
 from aiorch.workers.executable import find_executable
-from aiorch.workers.profile import AgentProfile, load_profiles
+from aiorch.workers.profile import AgentProfile
+from aiorch.workers.profile_file import load_profiles
 
 _CONTEXT = 2
 
