@@ -55,6 +55,8 @@ def kill(lab: Lab) -> None:
     """Let the engine die, and keep it from coming back by itself."""
     restarts = lab.run / "restarts"
     restarts.write_text(f"{time.time() + 3600}\n" * 5)
+    # Two would take turns in giving it up.
+    lab.kill_guard()
     lab.kill_engine()
     status = ("display-message", "-p", "-t", "m", "#{AIORCH_STATUS}")
     until(lambda: "engine died" in lab.tmux(*status), "it stays down")

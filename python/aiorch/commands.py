@@ -35,7 +35,8 @@ def show_error(options: argparse.Namespace, text: str) -> None:
 
 
 def _start(options: argparse.Namespace) -> int:
-    from aiorch.engine import daemon
+    from aiorch.engine.start import start
+    from aiorch.engine.target import Target
 
     place = locate(options.socket, options.session, options.pane)
     if options.client and not options.fresh and not place.run:
@@ -44,8 +45,8 @@ def _start(options: argparse.Namespace) -> int:
         if offer(place, options.client):
             return 0
     config = options.config.resolve() if options.config else None
-    target = daemon.Target(place.socket, place.session, place.pane, options.agent, config)
-    root = daemon.start(target, paths.state_dir())
+    target = Target(place.socket, place.session, place.pane, options.agent, config)
+    root = start(target, paths.state_dir())
     if options.client:
         from aiorch.first_run import ask_permissions
 
@@ -298,8 +299,8 @@ def _run_here(options: argparse.Namespace) -> Path | None:
 
 
 def _revive(options: argparse.Namespace) -> int:
-    from aiorch.engine.daemon import Target
     from aiorch.engine.revive import revive
+    from aiorch.engine.target import Target
 
     return revive(Target(options.socket, options.session))
 

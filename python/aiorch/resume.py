@@ -11,7 +11,8 @@ from pathlib import Path
 
 from aiorch import paths
 from aiorch.client import Place, locate
-from aiorch.engine.daemon import Target, start
+from aiorch.engine.start import start
+from aiorch.engine.target import Target
 from aiorch.errors import EngineError
 from aiorch.runs import CutOff, choose, cut_off_runs, described, drop
 from aiorch.tmux.ask import Ask

@@ -15,7 +15,8 @@ from libtmux.exc import LibTmuxException
 from aiorch import paths
 from aiorch.client import Place, locate
 from aiorch.config import load_config
-from aiorch.engine import daemon
+from aiorch.engine.start import start
+from aiorch.engine.target import Target, is_running
 from aiorch.errors import AgentMissingError, EngineError, JournalError, TmuxError, UsageError
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
@@ -64,11 +65,9 @@ def _listen(server: Server, name: str, agent: str | None, config: Path | None, *
             f"the lead of session {name} has ended: `aiorch --session {name} stop` ends its run first"
         )
     state = paths.state_dir()
-    target = daemon.Target(
-        place.socket, place.session, place.pane, agent, config.resolve() if config else None
-    )
-    if fresh or not place.run or not daemon.is_running(target, state):
-        root = daemon.start(target, state)
+    target = Target(place.socket, place.session, place.pane, agent, config.resolve() if config else None)
+    if fresh or not place.run or not is_running(target, state):
+        root = start(target, state)
         print(f"session {name}: listening on pane {place.pane} (run {root.name})", flush=True)  # noqa: T201
     return place
 

@@ -64,14 +64,15 @@ def install(folder: str) -> None:
     """Let the engine that this process becomes die as `orders` in the folder says."""
     # Not before: only what the engine imports is to count.
     from aiorch.engine import daemon
+    from aiorch.engine.target import Target
     from aiorch.tmux.control import ControlClient, Pending
 
     points = Failpoints(Path(folder))
     main = daemon.main
 
-    def be_engine(target: daemon.Target, state: Path) -> int:
+    def be_engine(target: Target, state: Path, ready: int) -> int:
         points.counting = True
-        return main(target, state)
+        return main(target, state, ready)
 
     setattr(daemon, "main", be_engine)  # noqa: B010 - mypy takes no plain assignment to a function
     sys.addaudithook(lambda event, arguments: _audit(points, event, arguments))

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from aiorch import process
 from aiorch.journal import Event, Journal, WorkerRow
 
 REPO = Path(__file__).resolve().parents[2]
@@ -193,6 +194,18 @@ class Lab:
             env=self.env, capture_output=True, text=True, check=False,
         )  # fmt: skip
         return [int(done.stdout)] if done.stdout.strip().isdigit() else []
+
+    @property
+    def guard(self) -> int:
+        """Return the process that starts another engine when this one is killed."""
+        (pid,) = self.engine_pids()
+        guard = process.parent(pid)
+        assert guard is not None and guard > 1
+        return guard
+
+    def kill_guard(self) -> None:
+        """Leave the engine without the process that starts another one at once: the hook of tmux does it."""
+        os.kill(self.guard, signal.SIGKILL)
 
     def kill_engine(self) -> int:
         (pid,) = self.engine_pids()

@@ -1,117 +1,41 @@
-"""Life of an engine process: started in the background, alone in its session, back after a crash."""
+"""Life of an engine process: alone in its session, with a new run or with the one that is there."""
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import logging
 import os
 import secrets
 import shutil
-import sqlite3
-import sys
 import time
-import traceback
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from aiorch import disk
 from aiorch.engine.loop import Engine, serve_logged
 from aiorch.engine.run import Origin, Run, check_pane
 from aiorch.engine.settings import UserSettings
-from aiorch.errors import AiorchError, EngineDiedError, EngineError
+from aiorch.engine.target import Target, run_root, session_lock
+from aiorch.errors import AiorchError, EngineError
 from aiorch.journal import Journal
 from aiorch.journal.repair import repair
 from aiorch.launch.exits import ExitWatcher
 from aiorch.paths import RunPaths
 from aiorch.prune import prune_later
-from aiorch.tmux.ask import Ask
 from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import Session
 
 log = logging.getLogger(__name__)
 
 READY = "ready "
-_MAX_DESCRIPTORS = 1 << 16
-# A server that is busy for long is none that is gone.
-_ANSWER_SECONDS = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The session an engine is for; `pane` is the primary, empty when the session's own run is taken up.
+def main(target: Target, state: Path, ready: int) -> int:
+    """Be the engine: take the session's lock, begin or resume its run, serve until it is over.
 
-    `root` is the directory of a run that lost its tmux and goes on around `pane`, with `rerun` all of its
-    workers that were cut off once more.
+    `ready` is the end of a pipe that is written to once it has begun.
     """
-
-    socket: str
-    session: str
-    pane: str = ""
-    agent: str | None = None
-    config: Path | None = None
-    root: Path | None = None
-    rerun: bool = False
-
-
-def start(target: Target, state: Path) -> Path:
-    """Start an engine in the background and return its run's root once it listens.
-
-    It is a fork of this process: a new interpreter would take as long again. Raises EngineError with the
-    engine's own words when it does not come up, EngineDiedError when it has none.
-    """
-    sys.stdout.flush()
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _become_engine(target, state, writer)
-    os.close(writer)
-    words = []
-    with os.fdopen(reader, errors="surrogateescape") as lines:
-        for line in lines:
-            if line.startswith(READY):
-                return Path(line[len(READY) :].rstrip("\n"))
-            words.append(line)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    text = "".join(words).strip()
-    # What Python says about an error that nobody expected is not for the user.
-    if not text or code < 0 or text.startswith("Traceback"):
-        raise EngineDiedError(
-            f"the engine died while it began ({_died_of(code, text)}): start it again", text
-        )
-    raise EngineError(text)
-
-
-def _become_engine(target: Target, state: Path, writer: int) -> NoReturn:
-    """Be the engine in a forked process, with nothing of the one it came from but its environment."""
-    code = 1
-    try:
-        os.setsid()
-        os.chdir("/")
-        null = os.open(os.devnull, os.O_RDWR)
-        for descriptor, source in enumerate((null, writer, writer)):
-            os.dup2(source, descriptor)
-        os.closerange(3, min(os.sysconf("SC_OPEN_MAX"), _MAX_DESCRIPTORS))
-        for name in ("TMUX", "TMUX_PANE"):
-            os.environ.pop(name, None)
-        code = main(target, state)
-    except AiorchError as error:
-        code = error.exit_code
-        os.write(2, str(error).encode("utf-8", "surrogateescape"))
-    except (OSError, sqlite3.OperationalError) as error:
-        reason = f"the run's directory cannot be written ({error})" if disk.is_refusal(error) else ""
-        os.write(2, (reason or traceback.format_exc()).encode("utf-8", "surrogateescape"))
-    except BaseException:
-        os.write(2, traceback.format_exc().encode("utf-8", "surrogateescape"))
-    finally:
-        os._exit(code)
-
-
-def main(target: Target, state: Path) -> int:
-    """Be the engine: take the session's lock, begin or resume its run, serve until it is over."""
     os.umask(0o077)
-    lock = _lock(target, state)
+    lock = session_lock(target, state)
     engine = Engine()
     exits = ExitWatcher(engine.notify_exit)
     control = ControlClient(target.socket, target.session, engine.notify_tmux)
@@ -119,50 +43,14 @@ def main(target: Target, state: Path) -> int:
         run = _run(target, state, control, exits)
         os.write(1, os.fsencode(f"{READY}{run.paths.root}\n"))
         _detach_output(run.paths.engine_log)
+        os.write(ready, b"1")
+        os.close(ready)
         code = serve_logged(engine, run)
         run.close()
     finally:
         control.close()
         os.close(lock)
     return code
-
-
-def run_root(target: Target) -> Path | None:
-    """Return the root of the run that the session has now, None when it has none."""
-    text = tmux(target.socket, "show-options", "-qv", "-t", target.session, "@aiorch_run")
-    # Its journal may be gone: then that is what the next engine looks after.
-    return Path(text) if text and (Path(text) / "lock").exists() else None
-
-
-def is_running(target: Target, state: Path) -> bool:
-    """Return whether an engine holds the session's lock."""
-    try:
-        os.close(_lock(target, state))
-    except EngineError:
-        return True
-    return False
-
-
-def _died_of(code: int, text: str) -> str:
-    """Return in a few words what ended an engine: a signal, or the last line of what Python said."""
-    return f"signal {-code}" if code < 0 else text.rpartition("\n")[2] or f"exit {code}"
-
-
-def _lock(target: Target, state: Path) -> int:
-    folder = state / "sessions"
-    # parents=True would make the folder above with the user's mask.
-    for path in (state, folder):
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    server = tmux(target.socket, "display-message", "-p", "#{pid}")
-    key = hashlib.sha256(os.fsencode(target.socket)).hexdigest()[:12]
-    path = folder / f"{key}-{server}-{target.session.lstrip('$')}.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise EngineError("an engine already runs for this session") from error
-    return descriptor
 
 
 def _lock_run(root: Path) -> None:
@@ -281,8 +169,3 @@ def _detach_output(path: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-
-
-def tmux(socket: str, *argv: str) -> str:
-    """Run one tmux command without a control client; raises TmuxError in tmux's own words."""
-    return Ask(socket, _ANSWER_SECONDS).run(*argv)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from aiorch import disk
-from aiorch.engine.daemon import Target, is_running, run_root, start, tmux
+from aiorch.engine.target import Target, is_running, run_root, tmux
 from aiorch.errors import EngineDiedError, EngineError, TmuxError
 from aiorch.paths import RunPaths
 from aiorch.tmux import quote
@@ -65,6 +65,9 @@ def _try(target: Target, root: Path) -> int | None:
     # The first restart comes at once, the next after 1, 2, 4 … seconds.
     time.sleep(2.0 ** (len(recent) - 1) if recent else 0.0)
     restarts.write_text("".join(f"{at}\n" for at in [*recent, time.time()]))
+    # Most often another one has done it by now: all the code of an engine is loaded only when it is needed.
+    from aiorch.engine.start import start
+
     try:
         start(target, root.parent.parent)
     except EngineDiedError as error:

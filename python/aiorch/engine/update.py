@@ -15,7 +15,7 @@ QUIET_SECONDS = 1.0
 """Time without a change after which an update counts as complete."""
 
 _TRY_SECONDS = 20.0
-_TRIAL = "import aiorch.cli, aiorch.commands, aiorch.engine.daemon, aiorch.engine.revive"
+_TRIAL = "import aiorch.cli, aiorch.commands, aiorch.engine.start, aiorch.engine.revive"
 _VENV = """plugin=$1; . "$plugin/scripts/common.sh"; venv_for "$plugin/python/requirements.lock" """
 
 
@@ -25,6 +25,10 @@ class Code:
     def __init__(self) -> None:
         self._stamp = self._seen = _stamp()
         self._looked = time.monotonic()
+
+    def is_same(self) -> bool:
+        """Say whether the files are those of this process."""
+        return _stamp() == self._stamp
 
     def is_new(self) -> bool:
         """Say whether the files are other than those of this process, once for each change."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,24 @@ def load_profiles(user_dir: Path | None) -> dict[str, AgentProfile]:
     A file of the user's replaces the built-in one of the same name. Raises ConfigError with all
     mistakes of all files.
     """
+    own: list[str] = []
+    found = dict(builtin_profiles())
+    for path in sorted(user_dir.glob("*.toml")) if user_dir else ():
+        profile = _read_profile(path, False, own)
+        found[profile.name] = profile
+    if own:
+        raise ConfigError(own)
+    return dict(sorted(found.items(), key=lambda item: (item[1].rank, item[0])))
+
+
+@cache
+def builtin_profiles() -> Mapping[str, AgentProfile]:
+    """Return the profiles that are ours, by name; they are read once."""
     problems: list[str] = []
-    profiles: dict[str, AgentProfile] = {}
-    for folder, builtin in ((_BUILTIN, True), (user_dir, False)):
-        for path in sorted(folder.glob("*.toml")) if folder else ():
-            profile = _read_profile(path, builtin, problems)
-            profiles[profile.name] = profile
+    found = [_read_profile(path, True, problems) for path in sorted(_BUILTIN.glob("*.toml"))]
     if problems:
         raise ConfigError(problems)
-    return dict(sorted(profiles.items(), key=lambda item: (item[1].rank, item[0])))
+    return {profile.name: profile for profile in found}
 
 
 def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfile:
