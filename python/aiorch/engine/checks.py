@@ -46,10 +46,13 @@ class Checks:
         self._waiting: list[int] = []
         self._failed: dict[str, str] = {}
 
-    def begin(self, row: WorkerRow, argv: Sequence[str], evidence: str) -> None:
-        """Write down that the check of an attempt is to run; the worker keeps its place meanwhile."""
+    def begin(self, row: WorkerRow, argv: Sequence[str], status: int | None, evidence: str) -> None:
+        """Write down that the check of an attempt is to run; the worker keeps its place meanwhile.
+
+        `status` is how the attempt ended, None when its agent stays in its pane.
+        """
         with self._journal.transaction():
-            now = {"checking": time.time(), "pid": 0, "ticks": 0, "status": 0}
+            now = {"checking": time.time(), "pid": 0, "ticks": 0, "status": status}
             self._journal.move_worker(row.number, row.state, f"{evidence}, its check runs", **now)
             self._journal.add_event(Tag.CHECKING, f"{row.name}: {' '.join(argv)}")
         self._show(row, CHECKING)

@@ -72,6 +72,9 @@ class Crew:
         # Whoever looks at the agents in the panes: one begins, one has ended.
         self.observe: Callable[[int], None] = lambda _number: None
         self.unobserve: Callable[[int], None] = lambda _number: None
+        self.look_again: Callable[[int], None] = lambda _number: None
+        # Whoever ends what is still there of an attempt that is over.
+        self.tell_to_end: Callable[[WorkerRow], None] = lambda _row: None
 
     def add(self, directive: int, workers: Sequence[WorkerSpec], depth: int = 1) -> list[str]:
         """Queue the workers of an accepted plan and return their names; one used before gets a number.
@@ -298,7 +301,7 @@ class Crew:
         is_new = row.state is not WorkerState.WAITING
         with self._journal.transaction():
             if is_new:
-                columns = self._own_process(row) if row.state in ENDED else {}
+                columns = self._back(row) if row.state in ENDED else {}
                 self._journal.move_worker(row.number, WorkerState.WAITING, evidence, waits=what, **columns)
             else:
                 self._journal.set_worker(row.number, waits=what)
@@ -307,12 +310,12 @@ class Crew:
         self._columns.show_state(row, str(WorkerState.WAITING))
         self.notifier.note(row, WorkerState.WAITING, what)
 
-    def work(self, row: WorkerRow, evidence: str) -> None:
-        """Note that a worker that waited, or whose turn was over, works."""
+    def work(self, row: WorkerRow, evidence: str, *, has_begun: bool) -> None:
+        """Note that a worker that waited, or whose turn was over, works; `has_begun` on its task."""
         with self._journal.transaction():
-            columns = self._own_process(row) if row.state in ENDED else {}
+            columns = self._back(row) if row.state in ENDED else {"held": row.held + self._idle_time(row)}
             self._journal.move_worker(
-                row.number, WorkerState.WORKING, evidence, waits="", worked=True, **columns
+                row.number, WorkerState.WORKING, evidence, waits="", worked=has_begun, **columns
             )
             self._open_directive(row)
         self._columns.show_state(row, str(WorkerState.WORKING))
@@ -321,10 +324,23 @@ class Crew:
         """Note that an agent which stays in its pane is through with what it was told."""
         self._endings.end_turn(row, evidence)
 
-    def _own_process(self, row: WorkerRow) -> dict[str, object]:
-        """Return the columns that name the worker's process again: a check had its own meanwhile."""
+    def with_own_process(self, row: WorkerRow) -> WorkerRow:
+        """Return a worker with its own process: the row may name that of its check."""
         pid = self.process_of(row)
-        return {"pid": pid, "ticks": process.start_ticks(pid) or 0}
+        if pid == row.pid or row.action not in process.command_line(pid):
+            return row
+        return replace(row, pid=pid, ticks=process.start_ticks(pid) or 0)
+
+    def _back(self, row: WorkerRow) -> dict[str, object]:
+        """Return what else changes for a worker that had ended, and whose agent goes on."""
+        own = self.with_own_process(row)
+        held = row.held + self._idle_time(row)
+        return {"pid": own.pid, "ticks": own.ticks, "reason": "", "held": held}
+
+    def _idle_time(self, row: WorkerRow) -> float:
+        """Return for how long (seconds) a worker has waited or had ended: no limit counts that."""
+        is_idle = row.state is WorkerState.WAITING or row.state in ENDED
+        return max(0.0, time.time() - self._journal.state_since(row.number)) if is_idle else 0.0
 
     def _open_directive(self, row: WorkerRow) -> None:
         if row.state in ENDED:
@@ -334,10 +350,14 @@ class Crew:
 
     def settle(self, row: WorkerRow, status: int | None) -> None:
         """Decide what the end of an attempt means; `status` is what its wrapper recorded, if anything."""
-        self.unobserve(row.number)
+        stays = row.checking and row.status is None and self._launcher.poll(row.action) is None
+        if not stays:
+            self.unobserve(row.number)
         if status is not None and not row.checking:
             self._note_exit(row, status)
         self._endings.settle(row, status)
+        if stays:
+            self.look_again(row.number)
 
     def _note_left(self, pids: Collection[int]) -> None:
         for row in self._journal.workers():
@@ -359,6 +379,11 @@ class Crew:
         self, row: WorkerRow, evidence: str, *, not_before: float = 0.0, resumes: bool = False
     ) -> None:
         """Queue another attempt because of `evidence`; with `resumes` it goes on with the agent's session."""
+        self.unobserve(row.number)
+        left = self.with_own_process(row)
+        if left.pid and self._launcher.is_there(left.action, left.pid, left.ticks):
+            # Its agent stayed in its pane: there are not to be two.
+            self.tell_to_end(left)
         self._journal.move_worker(
             row.number,
             WorkerState.QUEUED,

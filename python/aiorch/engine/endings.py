@@ -102,7 +102,7 @@ class Endings:
         argv = self._crew.config.check_of(row.type)
         if argv:
             noted = f"{evidence}; {wrong}" if wrong else evidence
-            self._checks.begin(row, argv, noted)
+            self._checks.begin(row, argv, status, noted)
         elif wrong:
             self._crew.end(row, WorkerState.FAILED, status, wrong, f"{evidence}, {wrong}")
         else:
@@ -110,13 +110,19 @@ class Endings:
 
     def _settle_check(self, row: WorkerRow) -> None:
         failure, evidence = self._checks.verdict(row)
+        status = row.status
+        if status is None:
+            # The check had the place of its agent, which may have left its pane meanwhile.
+            own = self._crew.with_own_process(row)
+            self._journal.set_worker(row.number, pid=own.pid, ticks=own.ticks)
+            status = self._launcher.poll(row.action)
         if row.reason:
             state = WorkerState.KILLED if row.reason == STOPPED else WorkerState.FAILED
-            self._crew.end(row, state, row.status, row.reason, f"{row.reason}: {evidence}")
+            self._crew.end(row, state, status, row.reason, f"{row.reason}: {evidence}")
         elif failure:
-            self._fail_attempt(row, row.status, failure, evidence)
+            self._fail_attempt(row, status, failure, evidence)
         else:
-            self._crew.end(row, WorkerState.DONE, row.status, "", evidence)
+            self._crew.end(row, WorkerState.DONE, status, "", evidence)
 
     def _fail_attempt(self, row: WorkerRow, status: int | None, reason: str, evidence: str) -> None:
         retries = self._crew.config.retries

@@ -214,7 +214,7 @@ class Engine:
         self._queue = queue.SimpleQueue()
         self._pending.clear()
         run.reattach(ControlClient(run.socket, run.session.session, self.notify_tmux))
-        for kind in (Kind.LOG, Kind.INBOX, Kind.FILES, Kind.TREES):
+        for kind in (Kind.LOG, Kind.INBOX, Kind.FILES, Kind.TREES, Kind.SIGHT, Kind.EXIT):
             self._wake(kind)
         run.recovery.reconcile()
 

@@ -29,6 +29,9 @@ LOOK_SECONDS = 0.25
 """How long what an agent's record says waits for the look at its screen that it gives rise to."""
 
 _BUSY = frozenset({AgentState.WORKING, AgentState.WAITING})
+_MAY_CHANGE = frozenset({*ACTIVE, WorkerState.DONE, WorkerState.FAILED})
+# What is asked in the midst of a task; a login, the trust in a folder or an update come before it.
+_AT_WORK = ("permission", "plan approval")
 
 
 @dataclass(slots=True)
@@ -65,7 +68,7 @@ class States:
         self._lookout: Lookout | None = None
         self._watched: dict[int, _Watched] = {}
         self._search = Search()
-        crew.observe, crew.unobserve = self._observe, self._forget
+        crew.observe, crew.unobserve, crew.look_again = self._observe, self._forget, self._look_again
         self.follow: Callable[[], None] = lambda: None
         self.park: Callable[[WorkerRow, datetime], None] = lambda _row, _until: None
 
@@ -152,6 +155,13 @@ class States:
         self._lookout.watch(Subject(number, row.pane, tty, rules))
         self.follow()
 
+    def _look_again(self, number: int) -> None:
+        """Let what an agent shows count that did not while its worker was held or checked."""
+        one = self._watched.get(number)
+        if one is not None and self._lookout is not None:
+            one.applied, one.is_done = None, self._journal.worker(number).state in ENDED
+            self._lookout.look_at(number, at_once=True)
+
     def learn(self, number: int) -> None:
         """Take note that a worker's session file is known."""
         one = self._watched.get(number)
@@ -215,12 +225,15 @@ class States:
         if at is None or at > now or one.stands is None:
             return
         row = self._journal.worker(number)
-        if self.config.rate_limit == "park" and one.stands.verdict.state is AgentState.WAITING:
-            until = reset_time(one.stands.verdict.reason, datetime.now().astimezone())
-            if until is not None and not row.reason:
-                one.applied = one.stands.verdict
-                self.park(row, until)
-                return
+        if row.paused or row.checking or (row.state in ACTIVE and row.reason):
+            # One that is held shows nothing new; one that was told to end comes to its end.
+            one.applied = one.stands.verdict
+            return
+        until = self._parked_until(row, one.stands.verdict)
+        if until is not None:
+            one.applied = one.stands.verdict
+            self.park(row, until)
+            return
         # How a turn ended, or in which words it failed, stands in full in the session file.
         failed = one.stands.verdict.state is AgentState.ERROR and one.interactive
         if SESSION not in one.found and (failed or self._ends_turn(row, one, one.stands.verdict)):
@@ -230,10 +243,15 @@ class States:
                 self._take_turn(number, one, turn, verdict)
                 return
         one.applied = one.stands.verdict
-        # One that was told to end comes to its end; one that is held shows nothing new.
-        if not row.reason and not row.paused:
-            self._bring(row, one, one.stands.verdict)
-            one.is_done = self._journal.worker(number).state in ENDED
+        self._bring(row, one, one.stands.verdict)
+        one.is_done = self._journal.worker(number).state in ENDED
+
+    def _parked_until(self, row: WorkerRow, verdict: Verdict) -> datetime | None:
+        """Return until when a worker is to make room, None when no rate limit holds it or nobody parks."""
+        if self.config.rate_limit != "park" or row.state not in ACTIVE:
+            return None
+        is_held = verdict.state is AgentState.WAITING
+        return reset_time(verdict.reason, datetime.now().astimezone()) if is_held else None
 
     def _take_turn(self, number: int, one: _Watched, turn: TurnFile, verdict: Verdict | None) -> None:
         """Take what a session file says of the last turn, and follow it while that is not at its own end."""
@@ -247,10 +265,12 @@ class States:
 
     def _ends_turn(self, row: WorkerRow, one: _Watched, verdict: Verdict) -> bool:
         is_idle = verdict.state is AgentState.IDLE and one.interactive
-        return is_idle and row.worked and row.state in ACTIVE
+        return is_idle and has_begun(row) and row.state in ACTIVE
 
     def _bring(self, row: WorkerRow, one: _Watched, verdict: Verdict) -> None:
         """Bring a worker into the state that a verdict means."""
+        if row.state not in _MAY_CHANGE:
+            return
         state, shown = verdict.state, f"{verdict.rule} {verdict.reason}".strip()
         if state is AgentState.WAITING or (state is AgentState.ERROR and one.interactive):
             what = verdict.reason or "a person"
@@ -262,7 +282,12 @@ class States:
         elif row.state is WorkerState.WAITING or (
             state is AgentState.WORKING and (row.state in ENDED or not row.worked)
         ):
-            self._crew.work(row, shown)
+            self._crew.work(row, shown, has_begun=has_begun(row) or state is AgentState.WORKING)
+
+
+def has_begun(row: WorkerRow) -> bool:
+    """Return whether an agent was seen at its task; it may ask about other things before that."""
+    return row.worked or (row.state is WorkerState.WAITING and row.waits.startswith(_AT_WORK))
 
 
 def _session_of(row: WorkerRow) -> Record | None:

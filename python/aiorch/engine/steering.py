@@ -29,6 +29,7 @@ class Steering:
         self._told: list[WorkerRow] = []
         self._held: list[WorkerRow] = []
         self._kill_at: dict[int, tuple[float, WorkerRow]] = {}
+        crew.tell_to_end = self.tell_to_end
 
     def kill(self, name: str) -> None:
         """End a worker: TERM now, KILL when something of it is still there after KILL_SECONDS.
@@ -62,7 +63,8 @@ class Steering:
         row = self._find(name)
         if not row.paused:
             raise DirectiveError(f"worker {name} is {row.state}, not held")
-        held = row.held + (time.time() - row.paused if row.state in ACTIVE else 0.0)
+        # While it waits, no time counts anyway.
+        held = row.held + (time.time() - row.paused if row.state is WorkerState.WORKING else 0.0)
         # The time that its check was held does not count as the check's.
         checking = row.checking + (time.time() - row.paused) if row.checking else 0.0
         self._journal.set_worker(row.number, paused=0, held=held, checking=checking)
@@ -82,9 +84,6 @@ class Steering:
             raise DirectiveError(
                 f"worker {name} was skipped ({row.reason}): try that one again, and it follows"
             )
-        if row.status is None and row.pid and self._launcher.is_there(row.action, row.pid, row.ticks):
-            # Its agent stayed in its pane: there are not to be two.
-            self._told.append(row)
         self._crew.queue_again(row, "asked for by the user")
         self._crew.plans.revive(row)
 
@@ -103,7 +102,10 @@ class Steering:
             self._kill_at[row.pid] = (time.time() + KILL_SECONDS, row)
         held, self._held = self._held, []
         for row in held:
-            self._hold(self._journal.worker(row.number))
+            present = self._journal.worker(row.number)
+            self._hold(present)
+            if not present.paused:
+                self._crew.look_again(row.number)
 
     def take_up(self, row: WorkerRow) -> None:
         """Bring the processes of a worker that an earlier engine had into the state that the journal says."""

@@ -56,6 +56,12 @@ class History:
         )
         self._unpublished = True
 
+    def state_since(self, number: int) -> float:
+        """Return since when (seconds since the epoch) a worker is in its state."""
+        query = "SELECT time FROM transitions WHERE worker = ? ORDER BY number DESC LIMIT 1"
+        row = self._db.execute(query, (number,)).fetchone()
+        return float(row[0]) if row else time.time()
+
     def _add_decision(self, number: int, state: DirectiveState, reason: str) -> None:
         self._db.execute(
             f"INSERT INTO decisions SELECT ({_NEXT}), ?, number, ?, ? FROM directives WHERE number = ?",
