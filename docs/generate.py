@@ -62,7 +62,10 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
         "0 to 3600",
         "Seconds before it is tried again; twice as long each further time, an hour at most.",
     ),
-    "time_limit": ("0 to 604800", "Seconds after which a worker is ended as failed; 0 sets no limit."),
+    "time_limit": (
+        "0 to 604800",
+        "Seconds of work (not of waiting for you) after which a worker is ended as failed; 0 sets no limit.",
+    ),
     "check_time_limit": ("0 to 604800", "Seconds after which a check is ended as failed; 0 sets no limit."),
     "fold_after": ("0 to 604800", "Seconds after which the pane of a done worker is closed; 0 leaves it."),
     "permissions": (" ".join(PERMISSIONS), "What workers may do by themselves: see [agents](agents.md)."),

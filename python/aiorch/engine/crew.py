@@ -5,27 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
-from aiorch import disk, process
+from aiorch import process
 from aiorch.config import Config
 from aiorch.engine.checks import CHECKING, Checks
-from aiorch.engine.columns import Columns, Slot
+from aiorch.engine.columns import Columns
 from aiorch.engine.endings import Endings
 from aiorch.engine.isolation import Isolation
 from aiorch.engine.notify import Notifier
-from aiorch.engine.order import Batch, Order, order_of
 from aiorch.engine.plans import Plans
 from aiorch.engine.primary import Primary
 from aiorch.engine.records import Records
-from aiorch.engine.roles import Roles
+from aiorch.engine.starting import Starting
 from aiorch.engine.turns import in_turn, room
-from aiorch.errors import AiorchError, DiskError, IsolationError, TmuxError
+from aiorch.errors import TmuxError
 from aiorch.journal import ENDED, DirectiveState, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.exits import ExitWatcher
 from aiorch.launch.local import LocalLauncher
 from aiorch.plan.schema import WorkerSpec, unique_name
-from aiorch.tmux.session import Placed, Session, Spawn
+from aiorch.tmux.session import Session
 from aiorch.workers.evidence import with_exit
 from aiorch.workers.profile import AgentProfile
 from aiorch.workers.verdict import exit_words
@@ -39,7 +37,6 @@ _TAGS = {
     WorkerState.KILLED: Tag.STOPPED,
     WorkerState.SKIPPED: Tag.SKIPPED,
 }
-_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 class Crew:
@@ -59,13 +56,15 @@ class Crew:
     ) -> None:
         self._session, self._journal, self._launcher = session, journal, launcher
         self._isolation = isolation
-        self._roles = Roles(isolation.woken)
         self._primary, self._columns, self.config = primary, columns, config
         self._profiles, self._exits = profiles, exits
         self.notifier = Notifier(session, config)
         self.records = Records(journal, primary, profiles)
         self.checks = Checks(journal, launcher, primary, isolation, config, profiles, exits, self.show_as)
         self.plans = Plans(journal, launcher, self.end)
+        self.starting = Starting(
+            self, journal, launcher, primary, columns, profiles, exits, isolation
+        )  # fmt: skip
         self._endings = Endings(self, session, journal, launcher, profiles, self.records, self.checks)
         # What an earlier engine left is looked at first.
         self._again: float | None = 0.0
@@ -122,8 +121,8 @@ class Crew:
         ready = in_turn([row for row in self.plans.ready(rows) if _may_start(row, now)], active)
         if ready and found.count:
             try:
-                if chosen := self._startable(ready[: found.count]):
-                    self._launch(chosen)
+                if chosen := self.starting.startable(ready[: found.count]):
+                    self.starting.launch(chosen)
             except TmuxError:
                 # Tried again, and not at once.
                 self._again = now + AGAIN_SECONDS
@@ -134,12 +133,6 @@ class Crew:
             later += [found.again] if found.again is not None else []
         if self._again is None:
             self._again = min(later, default=None)
-
-    def _startable(self, rows: Sequence[WorkerRow]) -> list[WorkerRow]:
-        """Return those of the workers that have all they need, and begin to get it for the others."""
-        path = self._primary.environment().get("PATH", _PATH)
-        settled = self._roles.startable(rows, self._profiles, self.config, path)
-        return self._isolation.startable(settled)
 
     def next_time(self) -> float | None:
         """Return when (seconds since the epoch) a worker may start that may not now."""
@@ -211,90 +204,6 @@ class Crew:
         if self._journal.meta("queue_note") != text:
             self._journal.set_meta("queue_note", text)
             self._journal.add_event(Tag.QUEUED, text)
-
-    def _launch(self, rows: Sequence[WorkerRow]) -> None:
-        variables, directory = self._primary.environment(), self._primary.working_directory()
-        batch = Batch(partial(self._begin, rows, variables.get("PATH", _PATH), directory))
-        slots = [Slot(row, partial(self._prepare, row, batch, variables, directory)) for row in rows]
-        done = self._journal.panes_of(WorkerState.DONE)
-        try:
-            outcomes = self._columns.place(slots, done)
-        finally:
-            for number in batch.left:
-                self._journal.move_worker(number, WorkerState.QUEUED, "no process: tmux refused others")
-        started = []
-        now = time.time()
-        with self._journal.transaction():
-            for row in rows:
-                place = outcomes.get(row.number)
-                if isinstance(place, Placed):
-                    started.append((row, place))
-                    self.note_start(row, place, now)
-                elif place is not None:
-                    self.fail(row, str(place))
-        self.label(started)
-        for _, place in started:
-            self._exits.add(place.pid)
-
-    def _begin(self, rows: Sequence[WorkerRow], path: str, directory: str) -> dict[int, Order]:
-        """Write down that these attempts begin, and return what they take; fail those that cannot.
-
-        All of it is on the disk before the first of them runs: a power cut must not make them run twice.
-        """
-        orders = {}
-        with self._journal.transaction(durable=True):
-            for row in rows:
-                file, folder = self._launcher.task_file(row.action), self._launcher.inputs(row.action)
-                inputs = self.plans.inputs(row)
-                try:
-                    order = order_of(
-                        row, self.config, self._profiles, path=path, file=file, folder=folder, inputs=inputs,
-                        runs=self._roles.runs,
-                    )  # fmt: skip
-                except AiorchError as error:
-                    self.fail(row, str(error))
-                    continue
-                orders[row.number] = order
-                columns = {"agent": order.profile.name, "reason": "", "session": order.session}
-                columns |= {"directory": self._isolation.directory(row) or directory, "record": "{}"}
-                self._journal.move_worker(row.number, WorkerState.STARTING, "a place is free", **columns)
-        return orders
-
-    def note_start(self, row: WorkerRow, place: Placed, now: float, *, known: bool = True) -> None:
-        """Write down that an attempt runs; `known` says that the process is sure to be its own."""
-        ticks = (process.start_ticks(place.pid) or 0) if known else 0
-        columns = {"pane": place.pane, "pid": place.pid, "ticks": ticks, "started": now, "ended": None}
-        evidence = f"process {place.pid} in pane {place.pane}"
-        self._journal.move_worker(row.number, WorkerState.WORKING, evidence, **columns)
-        self._journal.add_event(Tag.SPAWNED, f"{row.name} in pane {place.pane}")
-        self.records.follow(self._journal.worker(row.number))
-        self._isolation.started(row)
-
-    def _prepare(
-        self, row: WorkerRow, batch: Batch, variables: Mapping[str, str], directory: str
-    ) -> Spawn | None:
-        """Write the files of an attempt that begins; None when it cannot be started."""
-        order = batch.take(row.number)
-        if order is None:
-            return None
-        try:
-            job = self._isolation.settled(row, order.job(row, variables, directory))
-            return Spawn(*self._launcher.start(job))
-        except IsolationError as error:
-            self.fail(row, str(error))
-            return None
-        except OSError as error:
-            if disk.is_refusal(error):
-                raise DiskError(f"the files of {row.name} cannot be written: {error}") from error
-            self.fail(row, f"its files cannot be written: {error}")
-            return None
-
-    def label(self, workers: Sequence[tuple[WorkerRow, Placed]]) -> None:
-        """Name the panes of workers, and let their wrappers know that the panes will stay."""
-        self._columns.label(workers)
-        for row, _ in workers:
-            self._launcher.mark_labelled(row.action)
-            self.observe(row.number)
 
     def wait(self, row: WorkerRow, what: str, evidence: str) -> None:
         """Note that a worker waits for a person: `what` for."""

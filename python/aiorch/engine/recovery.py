@@ -138,10 +138,12 @@ class Recovery:
         if row.state is WorkerState.STARTING:
             # The last engine died before it could write this down; the pid may be another's by now.
             with self._journal.transaction():
-                self._crew.note_start(row, place, time.time(), known=row.action in process.command_line(pid))
+                self._crew.starting.note_start(
+                    row, place, time.time(), known=row.action in process.command_line(pid)
+                )
             row = self._journal.worker(row.number)
         if info is not None:
-            self._crew.label([(row, place)])
+            self._crew.starting.label([(row, place)])
         if self._is_running(row):
             if row.reason:
                 # Told to end before the engine was lost, which may not have come to the signal.
