@@ -183,3 +183,33 @@ def test_a_limit_after_its_turn_is_shown_and_nothing_is_ended(lab: Lab, config: 
     puppet.title("waiting rate limit until in 2 hours")
     puppet.wait("waiting", "rate limit until in 2 hours")
     assert alive(agent) and puppet.row.reason == ""
+
+
+def test_the_title_of_an_agent_that_is_gone_is_not_the_next_ones(lab: Lab) -> None:
+    puppet = begin(lab)
+    pane = puppet.row.pane
+    lab.aiorch("kill", "a")
+    puppet.wait("killed")
+    lab.aiorch("retry", "a")
+    until(lambda: (puppet.row.attempt, puppet.row.state) == (2, "working"), "another attempt")
+    assert puppet.row.pane == pane
+    puppet.title("idle")
+    until(lambda: '"idle"' in puppet.row.shows, "it is seen")
+    assert not puppet.row.worked
+    puppet.title("working")
+    until(lambda: puppet.row.worked, "it is seen at work")
+    turn(puppet, "done")
+
+
+def test_a_limit_costs_none_of_the_retries(lab: Lab) -> None:
+    install(lab)
+    lab.start(f'{CONFIG}rate_limit = "park"\nretries = 1\nretry_delay = 0.1\n')
+    puppet = another(lab, "a")
+    puppet.title("waiting rate limit until in 1 seconds")
+    for attempt in (2, 3):
+        until(lambda attempt=attempt: (puppet.row.attempt, puppet.row.state) == (attempt, "working"), "again")  # type: ignore[misc]
+        puppet.title("working")
+        until(lambda: puppet.row.worked, "it is seen at work")
+        puppet.draw("exit 3")
+    puppet.wait("failed")
+    assert (puppet.row.attempt, puppet.row.failures) == (3, 1)

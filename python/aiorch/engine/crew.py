@@ -285,9 +285,18 @@ class Crew:
         self._columns.show_state(row, "parked")
 
     def queue_again(
-        self, row: WorkerRow, evidence: str, *, not_before: float = 0.0, resumes: bool = False
+        self,
+        row: WorkerRow,
+        evidence: str,
+        *,
+        not_before: float = 0.0,
+        resumes: bool = False,
+        failures: int | None = None,
     ) -> None:
-        """Queue another attempt because of `evidence`; with `resumes` it goes on with the agent's session."""
+        """Queue another attempt because of `evidence`; with `resumes` it goes on with the agent's session.
+
+        `failures` is how many attempts have failed by now, None for as many as before.
+        """
         self.unobserve(row.number)
         left = self.with_own_process(row)
         if left.pid and self._launcher.is_there(left.action, left.pid, left.ticks):
@@ -305,6 +314,7 @@ class Crew:
             pid=0,
             ticks=0,
             resumes=resumes,
+            failures=row.failures if failures is None else failures,
             held=0,
             shows="[]",
             waits="",

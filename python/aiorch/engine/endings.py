@@ -125,23 +125,21 @@ class Endings:
             self._crew.end(row, WorkerState.DONE, status, "", evidence)
 
     def _fail_attempt(self, row: WorkerRow, status: int | None, reason: str, evidence: str) -> None:
-        retries = self._crew.config.retries
-        if row.attempt > retries:
+        """Try a worker again whose attempt failed, after a time that doubles with each, while it may be."""
+        retries, failures = self._crew.config.retries, row.failures + 1
+        if failures > retries:
             self._crew.end(row, WorkerState.FAILED, status, reason, evidence)
             return
-        delay = self._delay(row)
+        delay = min(self._crew.config.retry_delay * 2.0**row.failures, MAX_DELAY)
         with self._journal.transaction():
             self._journal.set_worker(row.number, status=status)
             self._journal.add_event(Tag.FAILED, f"{row.name}: {reason}")
-            again = f"{row.name}: attempt {row.attempt + 1} of {retries + 1} in {delay:g} s"
+            again = f"{row.name}: attempt {failures + 1} of {retries + 1} in {delay:g} s"
             self._journal.add_event(Tag.RETRYING, again)
             present = self._journal.worker(row.number)
-            self._crew.queue_again(present, evidence, not_before=time.time() + delay)
+            begins = time.time() + delay
+            self._crew.queue_again(present, evidence, not_before=begins, failures=failures)
         self._crew.show_as(row, "failed")
-
-    def _delay(self, row: WorkerRow) -> float:
-        """Return how long (seconds) to wait after a failed attempt: twice as long after each."""
-        return min(self._crew.config.retry_delay * 2.0 ** (row.attempt - 1), MAX_DELAY)
 
     def _ask_tmux(self, row: WorkerRow) -> tuple[int | None, str]:
         """Return the status of a worker whose wrapper left no record (it was killed), and who says so."""

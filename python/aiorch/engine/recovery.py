@@ -11,6 +11,7 @@ from functools import partial
 from aiorch import process
 from aiorch.config import Config
 from aiorch.engine.crew import Crew
+from aiorch.engine.endings import PARKED
 from aiorch.engine.steering import Steering
 from aiorch.errors import AiorchError
 from aiorch.journal import ACTIVE, Journal, Tag, WorkerRow, WorkerState
@@ -103,6 +104,8 @@ class Recovery:
             evidence = f"process {pid} outlived its terminal"
             self._journal.move_worker(row.number, WorkerState.WORKING, evidence, pid=pid, ticks=ticks)
             self._exits.add(pid)
+            if row.reason:
+                self._steering.tell_to_end(self._journal.worker(row.number))
         else:
             self._begin_again(row, rerun=rerun)
 
@@ -111,7 +114,9 @@ class Recovery:
         mode, permission = self.config.mode_of(row.type), self.config.permission_of(row.type)
         has_session = bool(profile and row.session and launch_of(profile, mode, permission).resume)
         resumes = profile is not None and has_session and is_kept(profile.sessions, row.session, os.environ)
-        if row.reason:
+        if row.reason.startswith(PARKED):
+            self._crew.come_back(row, f"{row.reason}: cut off with tmux")
+        elif row.reason:
             self._crew.end(row, WorkerState.KILLED, None, row.reason)
         # An agent that has not even begun its session has done nothing yet.
         elif has_session or rerun or row.idempotent:

@@ -28,7 +28,7 @@ class Steering:
         self.config = config
         self._told: list[WorkerRow] = []
         self._held: list[WorkerRow] = []
-        self._kill_at: dict[int, tuple[float, WorkerRow]] = {}
+        self._kill_at: dict[str, tuple[float, WorkerRow]] = {}
         crew.tell_to_end = self.tell_to_end
 
     def kill(self, name: str) -> None:
@@ -84,7 +84,7 @@ class Steering:
             raise DirectiveError(
                 f"worker {name} was skipped ({row.reason}): try that one again, and it follows"
             )
-        self._crew.queue_again(row, "asked for by the user")
+        self._crew.queue_again(row, "asked for by the user", failures=0)
         self._crew.plans.revive(row)
 
     def park(self, row: WorkerRow, until: datetime) -> None:
@@ -99,7 +99,7 @@ class Steering:
         told, self._told = self._told, []
         for row in told:
             self._launcher.cancel(row.action, row.pid, row.ticks)
-            self._kill_at[row.pid] = (time.time() + KILL_SECONDS, row)
+            self._kill_at[row.action] = (time.time() + KILL_SECONDS, row)
         held, self._held = self._held, []
         for row in held:
             present = self._journal.worker(row.number)
@@ -132,9 +132,9 @@ class Steering:
             end = self._limit_of(row)
             if end is not None and end <= now:
                 self._stop_one(row, self._limit_words(row))
-        for pid, (due, row) in list(self._kill_at.items()):
+        for action, (due, row) in list(self._kill_at.items()):
             if due <= now:
-                del self._kill_at[pid]
+                del self._kill_at[action]
                 self._launcher.cancel(row.action, row.pid, row.ticks, force=True)
         if self.config.fold_after:
             self._crew.fold(self._journal.panes_done(before=now - self.config.fold_after))

@@ -90,6 +90,7 @@ class WorkerRow:
     worker before it fails. `checking` is since when its check runs, 0 when none does; pid and ticks are those
     of the check then. `directory` is where the present attempt runs, `record` is its agent's own session
     file, as JSON (`{}`: not known), `source` where the result comes from: file, transcript or screen.
+    `failures` are the attempts that failed since it was begun or the user tried it again.
     """
 
     number: int
@@ -126,6 +127,7 @@ class WorkerRow:
     record: str = "{}"
     source: str = ""
     changes: str = "{}"
+    failures: int = 0
 
     @property
     def action(self) -> str:

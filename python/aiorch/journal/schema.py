@@ -65,6 +65,7 @@ STEPS = (
     "ALTER TABLE workers ADD COLUMN changes TEXT NOT NULL DEFAULT '{}';",
     "CREATE TABLE trees (worker INTEGER PRIMARY KEY REFERENCES workers, branch TEXT NOT NULL,"
     " base TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL);",
+    "ALTER TABLE workers ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;",
 )
 VERSION = len(STEPS)
 

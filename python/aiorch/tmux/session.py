@@ -220,9 +220,13 @@ class Session:
         return self.control.begin([(*argv, "-t", f"{self.session}:", "--", *spawn.argv)])
 
     def begin_respawn(self, pane: str, spawn: Spawn) -> Pending:
-        """Begin a worker in a pane that is there, in place of what runs in it."""
+        """Begin a worker in a pane that is there, in place of what runs in it.
+
+        Its title would stay (3.3a), and be taken for what the next agent says of itself.
+        """
         argv = ("respawn-pane", "-k", *_variables(spawn), "-t", pane, "--", *spawn.argv)
-        return self.control.begin([argv, ("display-message", "-p", "-t", pane, _PLACE)])
+        title = ("select-pane", "-t", pane, "-T", "")
+        return self.control.begin([title, argv, ("display-message", "-p", "-t", pane, _PLACE)])
 
     def user_history(self) -> tuple[str | None, int]:
         """Return the session's own history limit (None: it has none) and the one in effect."""
