@@ -14,15 +14,15 @@ from support.puppet import CONFIG, Puppet, install
 DIALOG = r"\033[H\033[2J Do you want to run this?\n\n touch x\n\n \033[1m> 1. Yes\033[0m\n   2. No\n"
 
 
-def waiting(lab: Lab, config: str = CONFIG) -> Puppet:
+def waiting(lab: Lab, what: str = "permission: touch x") -> Puppet:
     """Return a worker that shows a dialog."""
     install(lab)
-    lab.start(config)
+    lab.start(CONFIG)
     puppet = Puppet(lab)
     puppet.begin()
     puppet.draw(DIALOG)
-    puppet.title("waiting permission: touch x")
-    puppet.wait("waiting", "permission: touch x")
+    puppet.title(f"waiting {what}")
+    puppet.wait("waiting", what)
     return puppet
 
 
@@ -50,6 +50,17 @@ def test_the_key_shows_the_dialog_and_hands_on_what_is_pressed(make_lab: LabMake
         puppet.title("working")
         until(lambda: "waits: permission" not in client.screen(), "the popup closes")
     assert puppet.keys == "2\033[B\n"
+
+
+def test_the_menu_opens_whatever_a_worker_waits_for(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(100, 30))
+    lab.load_plugin()
+    waiting(lab, "permission: #(touch bad) ls;")
+    with Client(str(lab.socket), size=(100, 30)) as client:
+        client.wait_for("$")
+        client.send(PREFIX + "O")
+        client.wait_for("Answer a: permission: #(touch bad) ls;")
+    assert not list(lab.root.rglob("bad"))
 
 
 def test_a_key_for_a_dialog_that_is_gone_goes_nowhere(lab: Lab) -> None:

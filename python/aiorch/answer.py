@@ -94,7 +94,7 @@ class Answering:
         if key in _KEYS:
             self._ask.run("send-keys", "-t", self.row.pane, _KEYS[key])
         elif key.isprintable():
-            self._ask.run("send-keys", "-t", self.row.pane, "-l", "--", _kept(key))
+            self._ask.run("send-keys", "-t", self.row.pane, "-l", "--", key)
         else:
             return "this key means nothing here"
         return ""
@@ -180,11 +180,6 @@ def _drawing(name: str, dialog: Dialog, note: str) -> str:
 
 def _bare(text: str) -> str:
     return re.sub(r"\033\[[0-9;:]*m|\033\]8;[^\033]*\033\\", "", text)
-
-
-def _kept(text: str) -> str:
-    # tmux takes a last `;` of an argument for the end of the command.
-    return f"{text[:-1]}\\;" if text.endswith(";") else text
 
 
 @contextmanager

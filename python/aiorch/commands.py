@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -19,6 +18,8 @@ from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
 from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
+from aiorch.tmux import quote
+from aiorch.tmux.ask import Ask
 from aiorch.ui.report import overlap_notes, printable, use_color, worker_record, worker_table
 
 
@@ -29,9 +30,8 @@ def run(options: argparse.Namespace) -> int:
 
 def show_error(options: argparse.Namespace, text: str) -> None:
     """Show an error on the tmux client that pressed the key; it stays until a key is pressed."""
-    argv = ["tmux", *(["-S", options.socket] if options.socket else []), "display-message", "-d", "0"]
-    line = " ".join(text.split()).replace("#", "##")
-    subprocess.run([*argv, "-c", options.client, f"aiorch: {line}"], check=False, capture_output=True)
+    line = quote.literal(" ".join(text.split())).replace("%", "%%")
+    Ask(options.socket or "").look("display-message", "-d", "0", "-c", options.client, f"aiorch: {line}")
 
 
 def _start(options: argparse.Namespace) -> int:

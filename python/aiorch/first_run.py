@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 from aiorch import paths
 from aiorch.client import Place
 from aiorch.config import PERMISSIONS, load_config
 from aiorch.errors import ConfigError, SettingsError
+from aiorch.tmux.menu import open_menu
 from aiorch.toml_file import key_lines, read_toml
 from aiorch.ui.menu import permission_arguments
 
@@ -28,9 +28,7 @@ def ask_permissions(place: Place, client: str) -> None:
     state.mkdir(parents=True, exist_ok=True, mode=0o700)
     asked.touch(mode=0o600)
     items = permission_arguments(paths.own_command())
-    title = " aiorch: what may workers do by themselves? "
-    argv = ["tmux", "-S", place.socket, "display-menu", "-c", client, "-T", title]
-    subprocess.Popen([*argv, "-x", "C", "-y", "C", "--", *items], stderr=subprocess.DEVNULL)
+    open_menu(place.socket, client, "aiorch: what may workers do by themselves?", items)
 
 
 def remember(level: str) -> Path:

@@ -21,6 +21,7 @@ from aiorch.capture.directive import Directive, Source
 from aiorch.engine.intake import Answer, shown
 from aiorch.errors import AiorchError, DirectiveError, DiskError
 from aiorch.journal import Tag
+from aiorch.tmux.menu import open_menu
 from aiorch.tree import TreeState
 from aiorch.ui.menu import RunCommands, menu_arguments
 from aiorch.ui.report import printable
@@ -256,23 +257,7 @@ class Requests:
         )
         alive = [info.pane for info in run.session.panes()]
         items = menu_arguments(run.journal.workers(), run.asking(), commands, alive, self._height(client))
-        argv = [
-            "tmux",
-            "-S",
-            run.socket,
-            "display-menu",
-            "-c",
-            client,
-            "-T",
-            " aiorch ",
-            "-x",
-            "C",
-            "-y",
-            "C",
-        ]
-        # display-menu holds its client's queue until the menu closes: never through the control client.
-        env = {name: value for name, value in os.environ.items() if name not in ("TMUX", "TMUX_PANE")}
-        self._children.append(subprocess.Popen([*argv, "--", *items], env=env, stderr=subprocess.DEVNULL))
+        self._children.append(open_menu(run.socket, client, "aiorch", items))
         return []
 
     def _height(self, client: str) -> int | None:
