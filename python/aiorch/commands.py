@@ -18,9 +18,10 @@ from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
 from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
-from aiorch.tmux import quote
-from aiorch.tmux.ask import Ask
+from aiorch.tmux.menu import show
 from aiorch.ui.report import overlap_notes, printable, use_color, worker_record, worker_table
+
+SHOWN_MS = 5000
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,8 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
 def show_error(options: argparse.Namespace, text: str) -> None:
     """Show an error on the tmux client that pressed the key; it stays until a key is pressed."""
-    line = quote.literal(" ".join(text.split())).replace("%", "%%")
-    Ask(options.socket or "").look("display-message", "-d", "0", "-c", options.client, f"aiorch: {line}")
+    show(options.socket or "", options.client, f"aiorch: {text}")
 
 
 def _start(options: argparse.Namespace) -> int:
@@ -47,9 +47,9 @@ def _start(options: argparse.Namespace) -> int:
     target = daemon.Target(place.socket, place.session, place.pane, options.agent, config)
     root = daemon.start(target, paths.state_dir())
     if options.client:
-        from aiorch.first_run import ask_permissions
+        from aiorch.first_run import tell_of_choice
 
-        ask_permissions(place, options.client)
+        tell_of_choice(place, options.client)
     _say(f"listening on pane {place.pane} (run {root.name})")
     return 0
 
@@ -124,7 +124,10 @@ def _permit(options: argparse.Namespace) -> int:
     from aiorch.first_run import remember
 
     path = remember(options.level)
-    _say(printable(f'permissions = "{options.level}" is in {path}'))
+    said = printable(f'permissions = "{options.level}" is in {path}')
+    if options.client:
+        show(options.socket or "", options.client, f"aiorch: {said}", SHOWN_MS)
+    _say(said)
     return 0
 
 

@@ -23,7 +23,7 @@ from aiorch.errors import AiorchError, DirectiveError, DiskError
 from aiorch.journal import Tag
 from aiorch.tmux.menu import open_menu
 from aiorch.tree import TreeState
-from aiorch.ui.menu import RunCommands, menu_arguments
+from aiorch.ui.menu import RunCommands, menu_arguments, permission_question
 from aiorch.ui.report import printable
 
 if TYPE_CHECKING:
@@ -256,7 +256,10 @@ class Requests:
             paths.own_command("--run", str(run.paths.root)),
         )
         alive = [info.pane for info in run.session.panes()]
-        items = menu_arguments(run.journal.workers(), run.asking(), commands, alive, self._height(client))
+        question = permission_question(paths.own_command(), client) if run.renewal.lacks_permissions else []
+        items = menu_arguments(
+            run.journal.workers(), run.asking(), commands, alive, self._height(client), question
+        )
         self._children.append(open_menu(run.socket, client, "aiorch", items))
         return []
 
