@@ -50,6 +50,21 @@ def test_a_worker_that_waits_is_shown_at_once_and_goes_on_when_it_was_answered(p
     lives_are_right(lab)
 
 
+def test_a_dialog_that_counts_down_is_told_once(puppet: Puppet) -> None:
+    puppet.title("working")
+    until(lambda: puppet.row.worked, "it is seen at work")
+    for what in (
+        "question: 14:59 left",
+        "question: 14:58 left",
+        "rate limit until 9s",
+        "rate limit until 8s",
+    ):
+        puppet.title(f"waiting {what}")
+        puppet.wait("waiting", what)
+    told = [event.text for event in puppet.lab.events() if event.tag == "WAITING"]
+    assert told == ["a: question: 14:59 left", "a: rate limit until 9s"]
+
+
 def test_the_end_of_a_turn_is_the_end_of_the_work_and_the_agent_stays(puppet: Puppet) -> None:
     lab = puppet.lab
     puppet.title("idle")

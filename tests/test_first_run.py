@@ -1,4 +1,4 @@
-"""The first run asks once what workers may do, and remembers."""
+"""What workers may do is asked in the menu until it is answered, and remembered."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aiorch.config import load_config
 from aiorch.errors import ConfigError, SettingsError
 from conftest import LabMaker
 from support.client import PREFIX, Client
-from support.lab import until
+from support.lab import Lab, until
 
 
 @pytest.fixture
@@ -66,22 +66,55 @@ def test_what_cannot_be_changed_stays_as_it_is(config: Path) -> None:
         first_run.remember("ask")
 
 
-def test_the_key_asks_once_and_the_running_engine_goes_by_the_answer(make_lab: LabMaker) -> None:
+def open_question(lab: Lab, client: Client) -> None:
+    """Have the key's menu open the question."""
+    client.send(PREFIX + "O")
+    client.wait_for("What may workers do by themselves?", 15)
+    client.send("b")
+    client.wait_for("Edit files in their directory")
+
+
+def test_the_menu_asks_and_the_running_engine_goes_by_the_answer(make_lab: LabMaker) -> None:
     lab = make_lab(size=(100, 30))
     lab.load_plugin()
+    config = lab.home / ".config/aiorch/config.toml"
     with Client(str(lab.socket), size=(100, 30)) as client:
         client.wait_for("$")
         client.send(PREFIX + "O")
-        client.wait_for("what may workers do by themselves?", 15)
-        client.send("a")
-        config = lab.home / ".config/aiorch/config.toml"
+        client.wait_for("press the key again to choose", 15)
+        # Nothing opened: what is typed goes to the lead.
+        client.send("echo Good fix: $((40+2))\r")
+        client.wait_for("Good fix: 42")
+        assert not config.exists()
+        open_question(lab, client)
+        client.send("faey")
+        client.send("\033[B\r")
         until(config.exists, "it is remembered")
         assert config.read_text() == 'permissions = "ask"\n'
+        client.wait_for('permissions = "ask" is in')
         lab.wait_told("LISTENING", "settings")
-        lab.aiorch("stop")
-        config.unlink()
-        client.send(PREFIX + "O")
-        until(lambda: bool(lab.engine_pids()), "another run")
-        client.wait_for("LISTENING")
+        assert lab.tmux("display-message", "-p", "-t", "%0", "#{pane_in_mode}") == "0"
         client.send(PREFIX + "O")
         assert "by themselves?" not in client.wait_for("New worker")
+
+
+def test_everything_is_asked_once_more(make_lab: LabMaker) -> None:
+    lab = make_lab(size=(100, 30))
+    lab.load_plugin()
+    lab.start()
+    config = lab.home / ".config/aiorch/config.toml"
+    config.unlink(missing_ok=True)
+    with Client(str(lab.socket), size=(100, 30)) as client:
+        client.wait_for("$")
+        open_question(lab, client)
+        client.send("G\r")
+        client.wait_for("No: leave it as it is")
+        client.send("yf\r")
+        client.wait_for(lambda screen: "No: leave it" not in screen)
+        assert not config.exists()
+        open_question(lab, client)
+        client.send("G\r")
+        client.wait_for("No: leave it as it is")
+        client.send("\033[B\r")
+        until(config.exists, "it is remembered")
+        assert config.read_text() == 'permissions = "full"\n'

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from aiorch.errors import TmuxError
 from aiorch.tmux import quote
+from aiorch.tmux.ask import Ask
 from aiorch.tmux.control import ControlClient
 from support.lab import Lab
 
@@ -47,6 +48,14 @@ def test_arguments_and_environment_of_a_pane_arrive_as_they_are(control: Control
         control.run("new-window", "-d", "-t", "m:", f"-eVALUE={text}", "--", *argv)
         _wait(out)
         assert out.read_bytes() == f"{text}|{text}".encode(), text
+    assert not (lab.project / "owned").exists()
+
+
+def test_words_of_one_command_arrive_as_they_are_from_a_shell(lab: Lab) -> None:
+    ask = Ask(str(lab.socket))
+    for text in (*HOSTILE, ";", ";;", "a\\;", "a;\\"):
+        ask.run("set-option", "-g", "@value", text)
+        assert ask.run("display-message", "-p", "#{n:@value}") == str(len(text.encode())), text
     assert not (lab.project / "owned").exists()
 
 

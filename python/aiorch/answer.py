@@ -8,6 +8,7 @@ import select
 import shutil
 import sys
 import termios
+import time
 import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
 from aiorch.tmux.ask import Ask
 from aiorch.ui.report import printable
+from aiorch.workers.dialog import Words, bare, is_echo, is_redrawn, offers_choices, words_of
 from aiorch.workers.profile import AgentProfile
 from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.state import AgentState, Glance, judge
@@ -27,12 +29,20 @@ from aiorch.workers.state_rules import StateRules
 from aiorch.workers.turn import INTERRUPTED
 
 LOOK_SECONDS = 0.2
+REDRAW_SECONDS = 0.25
+"""How long a key waits for what an agent draws because of the one before."""
+TAKEN_SECONDS = 2.0
+"""How long after a key that decides none goes to a dialog that stays as it was."""
+SEEN_SECONDS = 0.5
+"""How long after such a key none goes to another dialog: a key pressed twice was not meant for that."""
+_TYPED = 200
 _LEAVE, _NEXT = "\x03", "\x0e"
 _KEYS = {
     "\r": "Enter", "\n": "Enter", "\t": "Tab", "\x7f": "BSpace", "\x1b": "Escape", "\x1b[Z": "BTab",
     "\x1b[A": "Up", "\x1b[B": "Down", "\x1b[C": "Right", "\x1b[D": "Left",
     "\x1bOA": "Up", "\x1bOB": "Down", "\x1bOC": "Right", "\x1bOD": "Left",
 }  # fmt: skip
+_DECIDING = ("\r", "\n", "\x1b")
 _PRESSED = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z~]|O[A-Za-z])?|[^\x00-\x1f\x7f]+|.", re.DOTALL)
 _FACTS = "#{pane_width} #{cursor_flag} #{alternate_on} #{pane_in_mode} #{pane_title}"
 # What an agent waits for with its input box, not with a dialog.
@@ -50,6 +60,25 @@ class Dialog:
     waits: str
     is_covered: bool
 
+    @property
+    def words(self) -> Words:
+        """Return what it says, whatever is selected in it."""
+        return words_of(self.rows)
+
+
+@dataclass(slots=True)
+class _Decided:
+    """What a dialog said when a key was sent that decides, and until when no other is (monotonic seconds)."""
+
+    words: Words
+    until: float
+    is_drawn: bool = False
+
+    def see(self, now: Dialog) -> None:
+        """Note what is seen after it."""
+        if not self.is_drawn and is_redrawn(self.words, now.words):
+            self.is_drawn, self.until = True, time.monotonic() + SEEN_SECONDS
+
 
 class Answering:
     """One worker's dialog; `ask` is its tmux."""
@@ -57,6 +86,9 @@ class Answering:
     def __init__(self, ask: Ask, run: RunPaths, row: WorkerRow, rules: StateRules) -> None:
         self._ask, self._run, self._rules = ask, run, rules
         self.row = row
+        self._decided: _Decided | None = None
+        # What was typed since the last key that decided; the agent shows it in its input box.
+        self._typed, self._in_text = "", False
 
     def look(self) -> Dialog:
         """Return the dialog as it is now. Raises TmuxError when the pane is gone."""
@@ -67,7 +99,10 @@ class Answering:
         glance = Glance(
             tuple(text.rstrip() for text in plain), title, int(width), cursor == "1", alternate == "1"
         )
-        return Dialog(rows, self._waits(glance), mode == "1")
+        dialog = Dialog(rows, self._waits(glance), mode == "1")
+        if self._decided:
+            self._decided.see(dialog)
+        return dialog
 
     def _waits(self, glance: Glance) -> str:
         verdict = judge(self._rules, glance)
@@ -84,20 +119,62 @@ class Answering:
     def press(self, shown: Dialog, key: str) -> str:
         """Hand one key to the dialog that was `shown`; return why not, '' when it was.
 
-        It goes nowhere when the worker waits no more, or for something else.
+        It goes nowhere when the worker waits no more, or for something else, or still has to take the key
+        before. Where one letter may decide, the others of a text wait until the first is seen.
         """
-        now = self.look()
+        if key not in _KEYS and not key.isprintable():
+            return "this key means nothing here"
+        now = self._settled()
         if now.is_covered:
             return "the pane is in copy mode: leave that first"
-        if not now.waits or now.waits != shown.waits:
+        if self._decided and now.waits:
+            return "too soon after the last key: this one was not sent"
+        if not now.waits or now.waits != shown.waits or not self._is_same(shown, now):
+            self._typed, self._in_text = "", False
             return "it shows something else by now: nothing was sent"
         if key in _KEYS:
             self._ask.run("send-keys", "-t", self.row.pane, _KEYS[key])
-        elif key.isprintable():
-            self._ask.run("send-keys", "-t", self.row.pane, "-l", "--", _kept(key))
+            self._note_sent(key, now)
+            return ""
+        first = key if self._is_text(now) else key[0]
+        self._ask.run("send-keys", "-t", self.row.pane, "-l", "--", first)
+        self._note_sent(first, now)
+        return self.press(shown, key[len(first) :]) if key[len(first) :] else ""
+
+    def _settled(self) -> Dialog:
+        """Return the dialog once the last key was taken, or a moment later."""
+        end = time.monotonic() + REDRAW_SECONDS
+        while True:
+            now = self.look()
+            if self._decided is None:
+                return now
+            last, at = self._decided, time.monotonic()
+            self._in_text = last.is_drawn and self._is_echo(last.words, now.words)
+            if self._in_text or at > last.until:
+                self._decided = None
+            if self._decided is None or at > end:
+                return now
+            time.sleep(LOOK_SECONDS / 10)
+
+    def _is_same(self, shown: Dialog, now: Dialog) -> bool:
+        return shown.words == now.words or self._is_echo(shown.words, now.words)
+
+    def _is_echo(self, before: Words, after: Words) -> bool:
+        return bool(self._typed) and is_echo(before, after, self._typed)
+
+    def _is_text(self, now: Dialog) -> bool:
+        """Say whether what is typed goes into an input box; else one letter may decide."""
+        return self._in_text or now.waits.startswith(_IN_BOX) or not offers_choices(now.words)
+
+    def _note_sent(self, key: str, now: Dialog) -> None:
+        if key in _KEYS:
+            is_deciding = key in _DECIDING
+            self._typed = "" if is_deciding else self._typed + "\x7f" * (key == "\x7f")
+            self._in_text &= not is_deciding
         else:
-            return "this key means nothing here"
-        return ""
+            is_deciding = not self._is_text(now) and key != " "
+            self._typed = (self._typed + key)[-_TYPED:]
+        self._decided = _Decided(now.words, time.monotonic() + TAKEN_SECONDS) if is_deciding else None
 
 
 def answer(run: RunPaths, socket: str, name: str | None) -> int:
@@ -167,7 +244,7 @@ def _following(run: RunPaths, row: WorkerRow) -> WorkerRow | None:
 
 def _drawing(name: str, dialog: Dialog, note: str) -> str:
     columns, height = shutil.get_terminal_size()
-    rows = [text for text in dialog.rows if _bare(text).strip()]
+    rows = [text for text in dialog.rows if bare(text).strip()]
     shown = rows[-max(1, height - 3) :]
     head = printable(f" {name} waits: {dialog.waits} ")[:columns]
     foot = printable(note or "Keys go to this dialog.  Ctrl-N: the next that waits  Ctrl-C: leave")[:columns]
@@ -176,15 +253,6 @@ def _drawing(name: str, dialog: Dialog, note: str) -> str:
     return (
         f"\033[?7l\033[H\033[7m{head}\033[0m\033[K\r\n{body}\033[J\033[{height};1H\033[2m{foot}\033[0m\033[K"
     )
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"\033\[[0-9;:]*m|\033\]8;[^\033]*\033\\", "", text)
-
-
-def _kept(text: str) -> str:
-    # tmux takes a last `;` of an argument for the end of the command.
-    return f"{text[:-1]}\\;" if text.endswith(";") else text
 
 
 @contextmanager

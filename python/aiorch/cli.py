@@ -352,6 +352,7 @@ def _add_permit(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "level", metavar="ask|edit|full", help="ask in their panes, edit files, do everything"
     )
+    parser.add_argument("--client", metavar="NAME", help="the tmux client to show the answer on")
 
 
 def _add_waiting(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -19,7 +18,10 @@ from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
 from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
+from aiorch.tmux.menu import show
 from aiorch.ui.report import overlap_notes, printable, use_color, worker_record, worker_table
+
+SHOWN_MS = 5000
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,9 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
 def show_error(options: argparse.Namespace, text: str) -> None:
     """Show an error on the tmux client that pressed the key; it stays until a key is pressed."""
-    argv = ["tmux", *(["-S", options.socket] if options.socket else []), "display-message", "-d", "0"]
-    line = " ".join(text.split()).replace("#", "##")
-    subprocess.run([*argv, "-c", options.client, f"aiorch: {line}"], check=False, capture_output=True)
+    show(options.socket or "", options.client, f"aiorch: {text}")
 
 
 def _start(options: argparse.Namespace) -> int:
@@ -48,9 +48,9 @@ def _start(options: argparse.Namespace) -> int:
     target = Target(place.socket, place.session, place.pane, options.agent, config)
     root = start(target, paths.state_dir())
     if options.client:
-        from aiorch.first_run import ask_permissions
+        from aiorch.first_run import tell_of_choice
 
-        ask_permissions(place, options.client)
+        tell_of_choice(place, options.client)
     _say(f"listening on pane {place.pane} (run {root.name})")
     return 0
 
@@ -125,7 +125,10 @@ def _permit(options: argparse.Namespace) -> int:
     from aiorch.first_run import remember
 
     path = remember(options.level)
-    _say(printable(f'permissions = "{options.level}" is in {path}'))
+    said = printable(f'permissions = "{options.level}" is in {path}')
+    if options.client:
+        show(options.socket or "", options.client, f"aiorch: {said}", SHOWN_MS)
+    _say(said)
     return 0
 
 

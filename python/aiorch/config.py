@@ -146,6 +146,15 @@ def load_config(path: Path | None) -> Config:
     return config
 
 
+def says_permissions(path: Path) -> bool:
+    """Say whether a file says what workers may do; a file with mistakes is taken to."""
+    try:
+        return path.exists() and "permissions" in read_toml(path).data
+    except (ConfigError, OSError):
+        # Whoever reads it next tells what is wrong with it.
+        return True
+
+
 def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
     base = Config()
     keep = reader.flag("builtin_rules", True)

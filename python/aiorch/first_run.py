@@ -1,36 +1,33 @@
-"""What the first run asks once: how much workers may do by themselves. The answer is kept in config.toml."""
+"""How much workers may do by themselves: the user is told of the choice, config.toml keeps it."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 from aiorch import paths
 from aiorch.client import Place
-from aiorch.config import PERMISSIONS, load_config
-from aiorch.errors import ConfigError, SettingsError
-from aiorch.toml_file import key_lines, read_toml
-from aiorch.ui.menu import permission_arguments
+from aiorch.config import PERMISSIONS, load_config, says_permissions
+from aiorch.errors import SettingsError
+from aiorch.tmux.menu import show
+from aiorch.toml_file import key_lines
 
-_ASKED = "asked-permissions"
+TOLD_MS = 8000
+_TOLD = "asked-permissions"
+_WORDS = "aiorch: workers may edit files by themselves; press the key again to choose"
 
 
-def ask_permissions(place: Place, client: str) -> None:
-    """Show the question on the client that pressed the key, unless it was asked or answered before.
+def tell_of_choice(place: Place, client: str) -> None:
+    """Tell the client that pressed the key, once, that the menu asks what workers may do.
 
-    Nobody waits for the answer: until it comes the default holds.
+    Only by a message, which takes no key: the user may be typing to the lead by now.
     """
-    state, config = paths.state_dir(), paths.config_dir() / "config.toml"
-    asked = state / _ASKED
-    if asked.exists() or _is_answered(config):
+    told = paths.state_dir() / _TOLD
+    if told.exists() or says_permissions(paths.config_dir() / "config.toml"):
         return
-    state.mkdir(parents=True, exist_ok=True, mode=0o700)
-    asked.touch(mode=0o600)
-    items = permission_arguments(paths.own_command())
-    title = " aiorch: what may workers do by themselves? "
-    argv = ["tmux", "-S", place.socket, "display-menu", "-c", client, "-T", title]
-    subprocess.Popen([*argv, "-x", "C", "-y", "C", "--", *items], stderr=subprocess.DEVNULL)
+    told.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    told.touch(mode=0o600)
+    show(place.socket, client, _WORDS, TOLD_MS)
 
 
 def remember(level: str) -> Path:
@@ -52,14 +49,6 @@ def remember(level: str) -> Path:
     except OSError as error:
         raise SettingsError(f"{path} cannot be written: {error.strerror or error}") from error
     return path
-
-
-def _is_answered(config: Path) -> bool:
-    try:
-        return config.exists() and "permissions" in read_toml(config).data
-    except (ConfigError, OSError):
-        # Whoever reads it next tells what is wrong with it.
-        return True
 
 
 def _with_level(text: str, level: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from aiorch.engine.target import Target
 from aiorch.errors import EngineError
 from aiorch.runs import CutOff, choose, cut_off_runs, described, drop
 from aiorch.tmux.ask import Ask
+from aiorch.tmux.menu import open_menu
 from aiorch.ui.menu import offer_arguments
 from aiorch.ui.report import printable
 
@@ -56,9 +56,8 @@ def offer(place: Place, client: str) -> bool:
     when = time.strftime("%b %d %H:%M", time.localtime(run.changed))
     words = f"{when}, {run.unfinished} unfinished, {run.asking} asking, {run.done} done"
     items = offer_arguments(paths.own_command(), place.pane, client, run.root.name, words)
-    argv = ["tmux", "-S", place.socket, "display-menu", "-c", client, "-T", " aiorch: a run was cut off "]
-    # The menu stays open until it is answered; nobody waits for that.
-    subprocess.Popen([*argv, "-x", "C", "-y", "C", "--", *items], stderr=subprocess.DEVNULL)
+    # It stays open until it is answered; nobody waits for that.
+    open_menu(place.socket, client, "aiorch: a run was cut off", items)
     return True
 
 

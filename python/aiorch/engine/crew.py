@@ -26,6 +26,7 @@ from aiorch.plan.schema import WorkerSpec, unique_name
 from aiorch.tmux.session import Session
 from aiorch.workers.evidence import with_exit
 from aiorch.workers.profile import AgentProfile
+from aiorch.workers.state import kind
 from aiorch.workers.verdict import exit_words
 
 AGAIN_SECONDS = 1.0
@@ -206,8 +207,15 @@ class Crew:
             self._journal.add_event(Tag.QUEUED, text)
 
     def wait(self, row: WorkerRow, what: str, evidence: str) -> None:
-        """Note that a worker waits for a person: `what` for."""
+        """Note that a worker waits for a person: `what` for.
+
+        The user is told when it begins to wait and when it waits for another kind of thing.
+        """
         is_new = row.state is not WorkerState.WAITING
+        if not is_new and kind(row.waits) == kind(what):
+            # What a dialog says may change each second: a countdown, a command that is still being drawn.
+            self._journal.set_worker(row.number, waits=what)
+            return
         with self._journal.transaction():
             if is_new:
                 columns = self._back(row) if row.state in ENDED else {}

@@ -31,6 +31,11 @@ class Renewal:
         user.keep()
 
     @property
+    def lacks_permissions(self) -> bool:
+        """Say whether the user has not said yet what workers may do."""
+        return self._user.lacks_permissions
+
+    @property
     def problem(self) -> str:
         """Return what is wrong with the user's settings now, or ''."""
         return self._user.problem

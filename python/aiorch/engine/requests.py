@@ -21,8 +21,9 @@ from aiorch.capture.directive import Directive, Source
 from aiorch.engine.intake import Answer, shown
 from aiorch.errors import AiorchError, DirectiveError, DiskError
 from aiorch.journal import Tag
+from aiorch.tmux.menu import open_menu
 from aiorch.tree import TreeState
-from aiorch.ui.menu import RunCommands, menu_arguments
+from aiorch.ui.menu import RunCommands, menu_arguments, permission_question
 from aiorch.ui.report import printable
 
 if TYPE_CHECKING:
@@ -255,24 +256,11 @@ class Requests:
             paths.own_command("--run", str(run.paths.root)),
         )
         alive = [info.pane for info in run.session.panes()]
-        items = menu_arguments(run.journal.workers(), run.asking(), commands, alive, self._height(client))
-        argv = [
-            "tmux",
-            "-S",
-            run.socket,
-            "display-menu",
-            "-c",
-            client,
-            "-T",
-            " aiorch ",
-            "-x",
-            "C",
-            "-y",
-            "C",
-        ]
-        # display-menu holds its client's queue until the menu closes: never through the control client.
-        env = {name: value for name, value in os.environ.items() if name not in ("TMUX", "TMUX_PANE")}
-        self._children.append(subprocess.Popen([*argv, "--", *items], env=env, stderr=subprocess.DEVNULL))
+        question = permission_question(paths.own_command(), client) if run.renewal.lacks_permissions else []
+        items = menu_arguments(
+            run.journal.workers(), run.asking(), commands, alive, self._height(client), question
+        )
+        self._children.append(open_menu(run.socket, client, "aiorch", items))
         return []
 
     def _height(self, client: str) -> int | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiorch import paths
-from aiorch.config import Config, load_config
+from aiorch.config import Config, load_config, says_permissions
 from aiorch.errors import AiorchError, EngineError
 from aiorch.tmux.control import ControlClient
 from aiorch.ui.status import StatusStyle
@@ -110,6 +110,12 @@ class UserSettings:
             self._files.config.parent.mkdir(parents=True, exist_ok=True)
         both = (self._files.config.parent, self._files.profiles)
         return [folder for folder in dict.fromkeys(both) if folder.is_dir()]
+
+    @property
+    def lacks_permissions(self) -> bool:
+        """Say whether the user's own config.toml counts and does not say what workers may do."""
+        own = paths.config_dir() / "config.toml"
+        return self._files.config == own and not says_permissions(own)
 
     def keep(self) -> None:
         """Keep a copy of the user's files; such as have mistakes are not kept."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 
 from aiorch.errors import TmuxError, TmuxGoneError
+from aiorch.tmux import quote
 
 ANSWER_SECONDS = 5.0
 _NO_SERVER = ("no server running", "error connecting", "lost server", "server exited")
@@ -29,8 +30,8 @@ class Ask:
             raise TmuxError("tmux does not answer")
         try:
             done = subprocess.run(
-                [*self._program, *argv], stdin=subprocess.DEVNULL, capture_output=True, check=False,
-                timeout=self._seconds,
+                [*self._program, *quote.arguments(argv)],
+                stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=self._seconds,
             )  # fmt: skip
         except FileNotFoundError as error:
             raise TmuxError("the program tmux was not found on the PATH") from error

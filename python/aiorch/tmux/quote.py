@@ -1,4 +1,4 @@
-"""Quoting for the two languages that text meets on its way into tmux."""
+"""Quoting for the languages that text meets on its way into tmux."""
 
 from __future__ import annotations
 
@@ -29,6 +29,14 @@ def word(text: str) -> str:
 def line(argv: Iterable[str]) -> str:
     """Return one tmux command line made of `argv`, every argument kept as it is."""
     return " ".join(word(part) for part in argv)
+
+
+def arguments(argv: Iterable[str]) -> list[str]:
+    """Return the words of one tmux command as arguments of the program tmux.
+
+    It takes a last `;` of an argument for the end of the command. Seen with tmux 3.3a.
+    """
+    return [f"{part[:-1]}\\;" if part.endswith(";") else part for part in argv]
 
 
 def literal(text: str) -> str:

@@ -23,6 +23,7 @@ _MARKS = {
 }
 _JUMP_KEYS = "123456789"
 _PER_QUESTION = 2
+QUESTION = "what may workers do by themselves?"
 Item = tuple[str, str, str]
 Section = list[Item]
 
@@ -42,8 +43,11 @@ def menu_arguments(
     run: RunCommands,
     alive: Iterable[str],
     rows: int | None = None,
+    question: Section | None = None,
 ) -> list[str]:
     """Return the items of the menu as (name, key, command) in one row; `alive` are the panes there are.
+
+    `question` is an entry for what the user has not answered yet.
 
     tmux 3.3a does not open a menu that is higher than its client, and says nothing: with the client's
     `rows` the menu is cut, jumps to workers first and Stop never.
@@ -56,7 +60,7 @@ def menu_arguments(
     confirm: Item = ("Stop…", "q", f"confirm-before -p 'Stop all workers of this run? (y/n)' {stop}")
     sections: list[Section] = []
     urgent = [*_waiting(shown, run), *_questions(asking, run)]
-    for start in _cuts(urgent, jumps, _actions(workers, shown, run, report)):
+    for start in _cuts(urgent, jumps, [*(question or []), *_actions(workers, shown, run, report)]):
         sections = [section for section in (*start, [confirm]) if section]
         if rows is None or _height(sections) <= rows:
             break
@@ -67,22 +71,35 @@ def offer_arguments(program: Sequence[str], pane: str, client: str, run: str, wo
     """Return the items of the menu that offers to go on with a run that was cut off, `words` about it."""
     place = ("--pane", pane, "--client", client)
     resume, begin = (
-        _in_shell(*program, "resume", run, *place),
-        _in_shell(*program, "start", "--fresh", *place),
+        _silently(*program, "resume", run, *place),
+        _silently(*program, "start", "--fresh", *place),
     )
-    drop = _in_shell(*program, "resume", run, "--drop", *place)
+    drop = _silently(*program, "resume", run, "--drop", *place)
     items = [f"Go on: {quote.literal(_short(words))}", "r", resume, "Begin a new run", "n", begin]
     return [*items, "Give that one up: it is not offered again", "d", drop]
 
 
-def permission_arguments(program: Sequence[str]) -> list[str]:
-    """Return the items of the menu that asks what workers may do by themselves."""
-    levels = (
-        ("Edit files in their directory (as usual)", "e", "edit"),
-        ("Nothing: they ask in their panes", "a", "ask"),
-        ("Everything, with no question at all", "f", "full"),
+def permission_question(program: Sequence[str], client: str) -> Section:
+    """Return the entry that asks what workers may do by themselves, in a menu of its own.
+
+    There no letter chooses, and the one choice that is dangerous asks once more.
+    """
+
+    def permit(level: str) -> str:
+        return _silently(*program, "permit", level, "--client", client)
+
+    full = _menu(
+        "aiorch: everything, with no question at all?",
+        ("No: leave it as it is", "", ""),
+        ("Yes: they run any command unasked", "", permit("full")),
     )
-    return [part for text, key, level in levels for part in (text, key, _in_shell(*program, "permit", level))]
+    levels = _menu(
+        f"aiorch: {QUESTION}",
+        ("Edit files in their directory (as usual)", "", permit("edit")),
+        ("Nothing: they ask in their panes", "", permit("ask")),
+        ("Everything, with no question at all…", "", full),
+    )
+    return [(QUESTION.capitalize(), "b", levels)]
 
 
 def _height(sections: Sequence[Section]) -> int:
@@ -165,9 +182,22 @@ def _request(run: RunCommands, *arguments: str) -> str:
     return _in_shell("/bin/sh", run.request, run.inbox, *arguments)
 
 
-def _in_shell(*argv: str) -> str:
+def _menu(title: str, *items: Item) -> str:
+    """Return the command of an entry that opens another menu."""
+    words = ["display-menu", "-T", quote.literal(f" {title} "), "-x", "C", "-y", "C", "--"]
+    return quote.literal(quote.line([*words, *(part for item in items for part in item)]))
+
+
+def _in_shell(*argv: str, end: str = "") -> str:
     # The menu expands its commands as formats, then run-shell does it again.
-    return f"run-shell -b {quote.word(quote.literal(quote.literal(quote.shell(argv))))}"
+    script = quote.literal(quote.literal(quote.shell(argv) + end))
+    return f"run-shell -b {quote.word(script)}"
+
+
+def _silently(*argv: str) -> str:
+    """Return the command for a program that shows its errors on the client itself."""
+    # What it prints would cover the user's pane.
+    return _in_shell(*argv, end=" >/dev/null 2>&1")
 
 
 def _program(program: Sequence[str], verb: str) -> str:

@@ -21,6 +21,8 @@ _DAY = re.compile(rf"\b({'|'.join(_MONTHS)})[a-z]*\.?\s+(\d{{1,2}})\b", re.IGNOR
 _ZONE = re.compile(r"\(?\b([A-Z][A-Za-z]+/[A-Za-z_+-]+(?:/[A-Za-z_]+)?|UTC|GMT)\b\)?")
 _SECONDS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 _LONGEST = timedelta(days=31)
+_JUST_OVER = timedelta(hours=1)
+_AGAIN = timedelta(minutes=5)
 
 
 def reset_time(reason: str, now: datetime) -> datetime | None:
@@ -28,7 +30,7 @@ def reset_time(reason: str, now: datetime) -> datetime | None:
 
     `now` has a time zone: that in which a clock time without one is meant. Taken are `3pm (Europe/Berlin)`,
     `Oct 6, 1:30pm`, `15:00`, `in 2h 15m`, `5 minutes` and seconds since the epoch; what lies more than a
-    month ahead is no limit's end.
+    month ahead is no limit's end. A time up to an hour past means now, five minutes from now at the latest.
     """
     if not reason.lower().startswith(LIMIT):
         return None
@@ -37,7 +39,10 @@ def reset_time(reason: str, now: datetime) -> datetime | None:
         found = _at_epoch(words, now) or _at_clock(words, now) or _after(words, now)
     except (ValueError, OverflowError, OSError):
         return None
-    return found if found is not None and now < found <= now + _LONGEST else None
+    if found is None or not now - _JUST_OVER < found <= now + _LONGEST:
+        return None
+    # An agent that goes on may show the old words again: the longer it does, the longer until the next try.
+    return max(found, now + min(now - found, _AGAIN))
 
 
 def _at_epoch(words: str, now: datetime) -> datetime | None:
@@ -58,7 +63,8 @@ def _at_clock(words: str, now: datetime) -> datetime | None:
     at = here.replace(hour=hour, minute=minute, second=0, microsecond=0)
     day = _DAY.search(words)
     if day is None:
-        return at if at > here else at + timedelta(days=1)
+        days = (at + timedelta(days=number) for number in (-1, 0, 1))
+        return next((one for one in days if one > here - _JUST_OVER), None)
     at = at.replace(month=1 + _MONTHS.index(day[1].lower()[:3]), day=int(day[2]))
     # A day of January that is named in December.
     return at if at > here - timedelta(days=1) else at.replace(year=at.year + 1)

@@ -24,6 +24,7 @@ _SPACES = re.compile(r"\s+")
 _PADDING = re.compile(" {5,}")
 _OPTIONAL = re.compile(r"\[([^\[\]]*)\]")
 _NAMES = re.compile(r"\{(\w+)\}")
+_DETAILS = re.compile(r":| until ")
 _QUESTION = re.compile(r"^[^\w\n]*(\S[^\n]*\?)[^\w\n]*$", re.MULTILINE)
 
 
@@ -36,6 +37,14 @@ class AgentState(StrEnum):
     ERROR = "error"
     EXITED = "exited"
     UNKNOWN = "unknown"
+
+
+def kind(reason: str) -> str:
+    """Return what a reason begins with, `permission` or `rate limit` for instance, without its details.
+
+    Numbers are details, too: they may count down.
+    """
+    return "".join(char for char in _DETAILS.split(reason, maxsplit=1)[0] if not char.isdigit())
 
 
 @dataclass(frozen=True, slots=True)
