@@ -6,9 +6,18 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from aiorch import process
+from aiorch.config import Config
+from aiorch.engine.states import States, _Watched
+from aiorch.errors import JournalDamagedError
+from aiorch.journal import Journal
+from aiorch.plan.schema import WorkerSpec
+from aiorch.workers.state import AgentState, Verdict
 from support.lab import STEP, Lab, until
 from support.lives import check_lives
 from support.puppet import CONFIG, Puppet, install
@@ -205,3 +214,56 @@ def test_a_worker_at_its_rate_limit_is_parked_and_comes_back(lab: Lab) -> None:
     assert puppet.row.attempt == 2
     assert time.time() - began > 2
     lives_are_right(lab)
+
+
+def test_an_entry_in_a_register_counts_for_its_process_only_and_may_hold_any_text(lab: Lab) -> None:
+    lab.put_program("claude", "#!/bin/sh\nexec sleep 300\n")
+    lab.start(STEP + '[types.claude]\nmode = "interactive"\n')
+    (entries := lab.home / ".claude/sessions").mkdir(parents=True)
+    lab.delegate({"name": "a", "type": "claude", "task": "x"})
+    worker = Puppet(lab)
+    worker.wait("working")
+    (engine,), pid = lab.engine_pids(), worker.row.pid
+    entry = {"pid": pid, "status": "waiting", "waitingFor": "a\ud83d\x1b[2J" + "x" * 9000}
+    for mark in (None, "1", str(process.start_ticks(pid))):
+        assert worker.row.state == "working"
+        (lab.root / "entry").write_text(json.dumps({**entry, "procStart": mark}))
+        (lab.root / "entry").rename(entries / f"{pid}.json")
+        # What comes after it is seen when it was taken in.
+        lab.delegate((f"b{mark}", "exit 0"))
+        lab.wait_state(**{f"b{mark}": "done"})
+    worker.wait("waiting")
+    assert worker.row.waits.startswith("a?[2Jxxx") and len(worker.row.waits) <= 160
+    assert lab.engine_pids() == [engine]
+
+
+class Record:
+    """What an agent keeps of its state, which may not be readable."""
+
+    def __init__(self, said: Verdict | Exception) -> None:
+        self.said = said
+
+    def place(self) -> None:
+        return None
+
+    def read(self) -> Verdict:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+def test_evidence_that_cannot_be_judged_costs_no_other_worker_anything(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    crew = cast("Any", SimpleNamespace())
+    watched: dict[int, _Watched] = {}
+    states = States(crew, journal, Config(), {})
+    for said in (KeyError("x"), Verdict(AgentState.UNKNOWN, "", "x", "record")):
+        number = journal.add_worker(1, WorkerSpec(f"w{len(watched)}", "simple", "x"))
+        watched[number] = _Watched(True, False, Record(said), {})
+    states._watched.update(watched)
+    states.read_records()
+    assert [bool(one.found) for one in watched.values()] == [False, True]
+    states._watched[1].record = Record(JournalDamagedError("gone"))
+    with pytest.raises(JournalDamagedError):
+        states.read_records()
+    journal.close()

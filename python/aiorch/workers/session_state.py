@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiorch.capture.transcript.database import Database
+from aiorch.capture.transcript.records import parse, word
 from aiorch.workers.state import AgentState, Verdict
 
 SOURCE = "file"
@@ -93,7 +94,7 @@ class OpenCodeState:
         try:
             with self._database.reading() as connection:
                 row = connection.execute(query, (self._session,)).fetchone()
-            message = json.loads(row[0]) if row else None
+            message = parse(str(row[0]).encode()) if row else None
         except (sqlite3.Error, OSError, ValueError, RecursionError):
             return self._said
         if isinstance(message, dict):
@@ -139,7 +140,7 @@ def _opencode(message: Mapping[str, object]) -> _Said:
             return AgentState.IDLE, _INTERRUPTED, "aborted"
         data = error.get("data")
         text = data.get("message") if isinstance(data, dict) else None
-        return AgentState.ERROR, str(text or error.get("name") or ""), "error"
+        return AgentState.ERROR, text if isinstance(text, str) and text else word(error, "name"), "error"
     is_over = isinstance(time, dict) and bool(time.get("completed"))
     if not is_over or message.get("finish") == "tool-calls":
         return AgentState.WORKING, "", "turn"

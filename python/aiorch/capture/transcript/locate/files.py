@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from aiorch.capture.json_text import loads
 
 # Codex puts its instructions, many kilobytes, into the first line: what is asked for stands before them.
 HEAD_BYTES = 16 * 1024
@@ -174,7 +175,7 @@ def first_string(text: str, key: str) -> str | None:
     if found is None:
         return None
     try:
-        value = json.loads(found.group())
+        value = loads(found.group())
     except ValueError:
         return None
     return value if isinstance(value, str) else None
@@ -201,7 +202,7 @@ def note(path: Path) -> dict[str, Any]:
     """Return a small JSON object from a file; empty when it is none, too large, or not the user's own."""
     text = _read(path, 0, NOTE_BYTES)
     try:
-        value = json.loads(text)
+        value = loads(text)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
