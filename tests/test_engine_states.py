@@ -13,11 +13,13 @@ import pytest
 
 from aiorch import process
 from aiorch.config import Config
+from aiorch.engine import lookout
 from aiorch.engine.states import States, _Watched
 from aiorch.errors import JournalDamagedError
 from aiorch.journal import Journal
 from aiorch.plan.schema import WorkerSpec
-from aiorch.workers.state import AgentState, Verdict
+from aiorch.workers.state import AgentState, Glance, Verdict
+from aiorch.workers.state_rules import StateRules
 from support.lab import STEP, Lab, until
 from support.lives import check_lives
 from support.puppet import CONFIG, Puppet, install
@@ -121,9 +123,13 @@ def test_another_engine_knows_what_the_last_one_saw(puppet: Puppet) -> None:
     lives_are_right(lab)
 
 
-def test_a_program_that_asks_a_question_in_its_pane_waits(lab: Lab) -> None:
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/tty"])
+def test_a_program_that_asks_a_question_in_its_pane_waits(lab: Lab, place: str) -> None:
     lab.start(STEP)
-    lab.delegate(("a", "printf 'Overwrite x? [y/N] '; read answer; echo got $answer; sleep 60"))
+    asks = f"read begin; printf 'Overwrite x? [y/N] ' >{place}; read answer; echo got $answer; sleep 60"
+    lab.delegate(("a", asks))
+    until(lambda: '"screen"' in Puppet(lab).row.shows, "it is looked at")
+    lab.tmux("send-keys", "-t", Puppet(lab).row.pane, "Enter")
     puppet = Puppet(lab)
     puppet.wait("waiting", "question: Overwrite x?")
     lab.tmux("send-keys", "-t", puppet.row.pane, "y", "Enter")
@@ -267,3 +273,22 @@ def test_evidence_that_cannot_be_judged_costs_no_other_worker_anything(tmp_path:
     with pytest.raises(JournalDamagedError):
         states.read_records()
     journal.close()
+
+
+def test_a_look_that_fails_costs_no_other_worker_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    panes = {"%1": Glance(("bad",)), "%2": Glance(("good",))}
+
+    def judged(_rules: StateRules, glance: Glance) -> Verdict:
+        if glance.rows == ("bad",):
+            raise RuntimeError
+        return Verdict(AgentState.IDLE, "", "x", "screen")
+
+    monkeypatch.setattr(lookout, "glances", lambda *_: panes)
+    monkeypatch.setattr(lookout, "screen_verdict", judged)
+    woken: list[bool] = []
+    looks = lookout.Lookout(cast("Any", SimpleNamespace(control=None)), lambda: woken.append(True))
+    for number in (1, 2, 3):
+        looks.watch(lookout.Subject(number, f"%{number}", f"/dev/none/{number}", StateRules()))
+    until(lambda: woken, "a sight")
+    assert [sight.worker for sight in looks.take()] == [2]
+    looks.close()
