@@ -137,6 +137,15 @@ def folders(folder: Path) -> list[Path]:
     return found
 
 
+def signature(path: Path) -> tuple[int, ...]:
+    """Return what is another one when a file was written or replaced; empty when it is gone."""
+    try:
+        facts = path.lstat()
+    except (OSError, ValueError):
+        return ()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def head(path: Path) -> str:
     """Return the first HEAD_BYTES of a plain file; '' where it cannot be read."""
     return _read(path, 0, HEAD_BYTES)
