@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from aiorch.config import Config
 from aiorch.engine import lookout
 from aiorch.engine.states import States, _Watched
 from aiorch.errors import JournalDamagedError
-from aiorch.journal import Journal
+from aiorch.journal import Journal, WorkerState
 from aiorch.plan.schema import WorkerSpec
 from aiorch.workers.state import AgentState, Glance, Verdict
 from aiorch.workers.state_rules import StateRules
@@ -292,3 +293,17 @@ def test_a_look_that_fails_costs_no_other_worker_anything(monkeypatch: pytest.Mo
     until(lambda: woken, "a sight")
     assert [sight.worker for sight in looks.take()] == [2]
     looks.close()
+
+
+def test_the_terminal_is_the_panes_also_while_its_process_begins(tmp_path: Path) -> None:
+    journal, seen = Journal(tmp_path / "journal.db"), []
+    number = journal.add_worker(1, WorkerSpec("a", "simple", "x"))
+    with subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL) as beginning:
+        crew = cast("Any", SimpleNamespace(process_of=lambda _row: beginning.pid))
+        look = SimpleNamespace(tty_of=lambda _pane: "/dev/pts/7", watch=lambda one: seen.append(one.tty))
+        states = States(crew, journal, Config(), {})
+        journal.move_worker(number, WorkerState.WORKING, "it runs")
+        states.begin(cast("Any", look))
+        beginning.kill()
+    assert seen == ["/dev/pts/7"]
+    journal.close()

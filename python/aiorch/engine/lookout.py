@@ -51,6 +51,11 @@ class Lookout:
         self._sights: deque[Sight] = deque()
         self._pulse = Pulse(self._look)
 
+    def tty_of(self, pane: str) -> str:
+        """Return the terminal of a pane, '' when tmux does not tell."""
+        told = self._session.control.try_run("display-message", "-p", "-t", pane, "#{pane_tty}")
+        return told[0] if told else ""
+
     def watch(self, subject: Subject, *, at_once: bool = False) -> None:
         """Look at a worker from now on; the first look is handed on in any case."""
         for kept in (self._last, self._seen):

@@ -176,6 +176,8 @@ class States:
         tty = _tty_of(pid)
         if not tty:
             return
+        # One that is about to begin still has the server's own standard input.
+        tty = self._lookout.tty_of(row.pane) or tty
         profile = self._profiles.get(row.agent)
         rules = profile.states if profile else StateRules()
         record = _session_of(row) or (record_of(profile.name, pid) if profile else None)
