@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from aiorch import process
+from aiorch.config import Config
+from aiorch.engine import lookout
+from aiorch.engine.states import States, _Watched
+from aiorch.errors import JournalDamagedError
+from aiorch.journal import Journal, WorkerState
+from aiorch.plan.schema import WorkerSpec
+from aiorch.workers.state import AgentState, Glance, Verdict
+from aiorch.workers.state_rules import StateRules
 from support.lab import STEP, Lab, until
 from support.lives import check_lives
 from support.puppet import CONFIG, Puppet, install
@@ -125,9 +137,13 @@ def test_another_engine_knows_what_the_last_one_saw(puppet: Puppet) -> None:
     lives_are_right(lab)
 
 
-def test_a_program_that_asks_a_question_in_its_pane_waits(lab: Lab) -> None:
+@pytest.mark.parametrize("place", ["/dev/stdout", "/dev/tty"])
+def test_a_program_that_asks_a_question_in_its_pane_waits(lab: Lab, place: str) -> None:
     lab.start(STEP)
-    lab.delegate(("a", "printf 'Overwrite x? [y/N] '; read answer; echo got $answer; sleep 60"))
+    asks = f"read begin; printf 'Overwrite x? [y/N] ' >{place}; read answer; echo got $answer; sleep 60"
+    lab.delegate(("a", asks))
+    until(lambda: '"screen"' in Puppet(lab).row.shows, "it is looked at")
+    lab.tmux("send-keys", "-t", Puppet(lab).row.pane, "Enter")
     puppet = Puppet(lab)
     puppet.wait("waiting", "question: Overwrite x?")
     lab.tmux("send-keys", "-t", puppet.row.pane, "y", "Enter")
@@ -218,3 +234,89 @@ def test_a_worker_at_its_rate_limit_is_parked_and_comes_back(lab: Lab) -> None:
     assert puppet.row.attempt == 2
     assert time.time() - began > 2
     lives_are_right(lab)
+
+
+def test_an_entry_in_a_register_counts_for_its_process_only_and_may_hold_any_text(lab: Lab) -> None:
+    lab.put_program("claude", "#!/bin/sh\nexec sleep 300\n")
+    lab.start(STEP + '[types.claude]\nmode = "interactive"\n')
+    (entries := lab.home / ".claude/sessions").mkdir(parents=True)
+    lab.delegate({"name": "a", "type": "claude", "task": "x"})
+    worker = Puppet(lab)
+    worker.wait("working")
+    (engine,), pid = lab.engine_pids(), worker.row.pid
+    entry = {"pid": pid, "status": "waiting", "waitingFor": "a\ud83d\x1b[2J" + "x" * 9000}
+    for mark in (None, "1", str(process.start_ticks(pid))):
+        assert worker.row.state == "working"
+        (lab.root / "entry").write_text(json.dumps({**entry, "procStart": mark}))
+        (lab.root / "entry").rename(entries / f"{pid}.json")
+        # What comes after it is seen when it was taken in.
+        lab.delegate((f"b{mark}", "exit 0"))
+        lab.wait_state(**{f"b{mark}": "done"})
+    worker.wait("waiting")
+    assert worker.row.waits.startswith("a?[2Jxxx") and len(worker.row.waits) <= 160
+    assert lab.engine_pids() == [engine]
+
+
+class Record:
+    """What an agent keeps of its state, which may not be readable."""
+
+    def __init__(self, said: Verdict | Exception) -> None:
+        self.said = said
+
+    def place(self) -> None:
+        return None
+
+    def read(self) -> Verdict:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+def test_evidence_that_cannot_be_judged_costs_no_other_worker_anything(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    crew = cast("Any", SimpleNamespace())
+    watched: dict[int, _Watched] = {}
+    states = States(crew, journal, Config(), {})
+    for said in (KeyError("x"), Verdict(AgentState.UNKNOWN, "", "x", "record")):
+        number = journal.add_worker(1, WorkerSpec(f"w{len(watched)}", "simple", "x"))
+        watched[number] = _Watched(True, False, Record(said), {})
+    states._watched.update(watched)
+    states.read_records()
+    assert [bool(one.found) for one in watched.values()] == [False, True]
+    states._watched[1].record = Record(JournalDamagedError("gone"))
+    with pytest.raises(JournalDamagedError):
+        states.read_records()
+    journal.close()
+
+
+def test_a_look_that_fails_costs_no_other_worker_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    panes = {"%1": Glance(("bad",)), "%2": Glance(("good",))}
+
+    def judged(_rules: StateRules, glance: Glance) -> Verdict:
+        if glance.rows == ("bad",):
+            raise RuntimeError
+        return Verdict(AgentState.IDLE, "", "x", "screen")
+
+    monkeypatch.setattr(lookout, "glances", lambda *_: panes)
+    monkeypatch.setattr(lookout, "screen_verdict", judged)
+    woken: list[bool] = []
+    looks = lookout.Lookout(cast("Any", SimpleNamespace(control=None)), lambda: woken.append(True))
+    for number in (1, 2, 3):
+        looks.watch(lookout.Subject(number, f"%{number}", f"/dev/none/{number}", StateRules()))
+    until(lambda: woken, "a sight")
+    assert [sight.worker for sight in looks.take()] == [2]
+    looks.close()
+
+
+def test_the_terminal_is_the_panes_also_while_its_process_begins(tmp_path: Path) -> None:
+    journal, seen = Journal(tmp_path / "journal.db"), []
+    number = journal.add_worker(1, WorkerSpec("a", "simple", "x"))
+    with subprocess.Popen(["sleep", "60"], stdin=subprocess.DEVNULL) as beginning:
+        crew = cast("Any", SimpleNamespace(process_of=lambda _row: beginning.pid))
+        look = SimpleNamespace(tty_of=lambda _pane: "/dev/pts/7", watch=lambda one: seen.append(one.tty))
+        states = States(crew, journal, Config(), {})
+        journal.move_worker(number, WorkerState.WORKING, "it runs")
+        states.begin(cast("Any", look))
+        beginning.kill()
+    assert seen == ["/dev/pts/7"]
+    journal.close()

@@ -245,3 +245,14 @@ def test_nobody_finds_a_journal_without_its_tables(tmp_path: Path, monkeypatch: 
     with reading(path) as journal:
         assert journal.workers() == []
     assert not list(tmp_path.glob("*.new*"))
+
+
+def test_text_that_is_no_utf8_is_kept_as_its_escape(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.db")
+    number = journal.add_worker(1, WorkerSpec("a", "simple", "do \ud83d"))
+    journal.move_worker(number, WorkerState.FAILED, "caf\udce9", directory="/caf\udce9")
+    row = journal.worker(number)
+    assert (row.task, row.directory) == (r"do \ud83d", r"/caf\udce9")
+    assert [step.evidence for step in journal.transitions()][1:] == [r"caf\udce9"]
+    assert [row.number for row in journal.named(["a", "\udce9"]).values()] == [number]
+    journal.close()

@@ -108,6 +108,7 @@ ATTACKS = [
     Attack("not-json", lambda root: write(root / "p", "task: a"), "p", "holds no JSON"),
     Attack("not-utf8", lambda root: (root / "p").write_bytes(b'{"task": "\xff"}'), "p", "holds no JSON"),
     Attack("nan", lambda root: write(root / "p", '{"task": NaN}'), "p", "holds no JSON"),
+    Attack("half", lambda root: write(root / "p", '{"task": "\\ud83d"}'), "p", "holds no JSON"),
     Attack("deep", lambda root: write(root / "p", "[" * 200_000), "p", "holds no JSON"),
     Attack("list", lambda root: write(root / "p", '[{"task": "a"}]'), "p", "one JSON object"),
     Attack("empty", lambda root: write(root / "p", ""), "p", "holds no JSON"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -13,20 +14,23 @@ from pathlib import Path
 
 import pytest
 
-from aiorch.engine.pulse import QUIET, SHORT, TICK, Pulse
+from aiorch.engine.pulse import AGAIN, QUIET, REST, SHORT, TICK, Looked, Pulse
+from aiorch.engine.witness import Terminals
 from support.lab import until
 
 
 @dataclass
 class Looks:
-    """Notes when which terminal was due; it says that all of them had `news`."""
+    """Notes when which terminal was due; it says that those that were written to had news."""
 
-    news: bool = True
+    written: set[str] = field(default_factory=set)
+    missed: Collection[str] = ()
     times: list[tuple[str, float]] = field(default_factory=list)
 
-    def __call__(self, ttys: Collection[str]) -> Collection[str]:
+    def __call__(self, ttys: Collection[str]) -> Looked:
         self.times += [(tty, time.monotonic()) for tty in ttys]
-        return ttys if self.news else []
+        news, self.written = self.written, set()
+        return Looked(news, self.missed)
 
     def of(self, tty: str) -> list[float]:
         return [at for name, at in self.times if name == tty]
@@ -65,7 +69,7 @@ def terminal() -> Iterator[Terminal]:
     found.close()
 
 
-def test_one_that_falls_silent_is_looked_at_once_for_each_burst(terminal: Terminal) -> None:
+def test_one_that_falls_silent_is_looked_at_after_each_burst_and_once_more(terminal: Terminal) -> None:
     looks = Looks()
     with pulse(looks) as beat:
         beat.watch(terminal.name)
@@ -74,10 +78,60 @@ def test_one_that_falls_silent_is_looked_at_once_for_each_burst(terminal: Termin
             last = [terminal.write() for _ in range(3)][-1]
             until(lambda number=number: len(looks.of(terminal.name)) == number, "a look")  # type: ignore[misc]
             assert looks.of(terminal.name)[-1] - last >= QUIET
+        until(lambda: len(looks.of(terminal.name)) == 5, "another look")
+        before, again = looks.of(terminal.name)[-2:]
+        assert again - before >= AGAIN
+        until(lambda: time.monotonic() - again > 2 * AGAIN, "some time")
+    assert len(looks.of(terminal.name)) == 5
+
+
+def test_what_another_look_shows_is_made_sure_of_too_and_a_look_that_was_missed_is_made_good(
+    terminal: Terminal,
+) -> None:
+    looks = Looks(missed=[terminal.name])
+    with pulse(looks) as beat:
+        beat.watch(terminal.name)
+        until(lambda: len(looks.of(terminal.name)) == 3, "it is tried again")
+        looks.written, looks.missed = {terminal.name}, ()
+        until(lambda: len(looks.of(terminal.name)) == 5, "it is seen, and looked at once more")
+
+
+def test_one_that_cannot_be_watched_is_looked_at_every_second(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = Looks()
+    monkeypatch.setattr(Terminals, "watch", lambda *_: -1)
+    with pulse(looks) as beat:
+        beat.watch(terminal.name)
+        beat.watch("/dev/pts/gone")
+        until(lambda: len(looks.of(terminal.name)) == 4, "looks")
+    assert len(looks.of("/dev/pts/gone")) == 1
+
+
+def test_what_is_written_through_dev_tty_may_be_for_any_of_them(terminal: Terminal) -> None:
+    looks, (writer, master) = Looks(), pty.fork()
+    if writer == 0:
+        os.execvp("sh", ["sh", "-c", "while read times; do while [ $times -gt 0 ]; do"
+                         " printf x >/dev/tty; times=$((times - 1)); done; done"])  # fmt: skip
+    with pulse(looks) as beat:
+        beat.watch(terminal.name)
+        until(lambda: len(looks.of(terminal.name)) == 2, "the first looks")
+        os.write(master, b"1\n")
+        until(lambda: len(looks.of(terminal.name)) == 4, "a look at all, and another one")
+        os.write(master, b"2000000\n")
+        began = time.monotonic()
+        while time.monotonic() - began < 3 * SHORT:
+            os.read(master, 1 << 16)
+        times = looks.of(terminal.name)[4:]
+        # All are looked at while it writes on and on, and not all the time.
+        assert 1 <= len(times) <= 3 * SHORT / REST
+    os.close(master)
+    os.kill(writer, signal.SIGKILL)
+    os.waitpid(writer, 0)
 
 
 def test_one_that_writes_on_and_on_is_looked_at_less_and_less(terminal: Terminal) -> None:
-    looks = Looks(news=False)
+    looks = Looks()
     with pulse(looks) as beat:
         beat.watch(terminal.name)
         began = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from itertools import groupby
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiorch.workers.growing_file import GrowingFile
 from aiorch.workers.session_state import TAIL_BYTES, session_state
 from aiorch.workers.state import AgentState
 
@@ -89,3 +91,21 @@ def test_rubbish_says_nothing(tmp_path_factory: pytest.TempPathFactory, data: by
 def test_other_agents_files_say_nothing_of_their_state() -> None:
     for agent in ("claude", "gemini", "qwen", "aider", "shell"):
         assert session_state(agent, Path("/x"), "s") is None
+
+
+def test_what_is_appended_is_read_once_and_a_file_that_is_written_anew_from_its_start(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    file = GrowingFile(path, 20)
+    assert file.read() == []
+    path.write_text("first\nha")
+    assert file.read() == [b"first", b"ha"] and file.read() == []
+    with path.open("a") as more:
+        more.write("lf\nlast\n")
+    assert file.read() == [b"half", b"last", b""]
+    path.write_text("new\n")
+    assert file.read() == [b"new", b""]
+    path.write_text("other and longer\nend\n")
+    assert file.read() == [b"ther and longer", b"end", b""]
+    path.unlink()
+    os.mkfifo(path)
+    assert file.read() == []

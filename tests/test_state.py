@@ -146,3 +146,11 @@ def test_no_screen_takes_long(agent: str, fill: str) -> None:
     started = time.process_time()
     judge(PROFILES[agent].states, glance)
     assert time.process_time() - started < 0.5
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+@example("bad \ud83d\x1b[2J\u202e end\n" + "x" * 500)
+def test_a_reason_is_one_short_printable_line_wherever_it_comes_from(text: str) -> None:
+    reason = Verdict(AgentState.WAITING, text, "a.rule", "record").reason
+    assert reason.isprintable() and len(reason) <= MAX_REASON
+    assert Verdict(AgentState.WAITING, reason, "a.rule", "record").reason == reason

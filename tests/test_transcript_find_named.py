@@ -115,7 +115,7 @@ def test_register_finds_a_session_in_a_folder_of_another_name(home: Path, projec
 
 
 @pytest.mark.parametrize("format", ["claude", "qwen"])
-@pytest.mark.parametrize("broken", [{"procStart": "1"}, {"pid": 1}, {"sessionId": None}])
+@pytest.mark.parametrize("broken", [{"procStart": "1"}, {"procStart": None}, {"pid": 1}, {"sessionId": None}])
 def test_register_that_speaks_of_another_process_is_not_believed(
     format: str, broken: dict[str, Any], home: Path, project: Path
 ) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from aiorch.capture.directive import Directive, Rejected, Source
+from aiorch.capture.json_text import loads
 from aiorch.capture.transcript.follow import guess_format, open_transcript
 from aiorch.capture.transcript.said import Said, sightings
 
@@ -230,3 +233,17 @@ def test_answers_that_were_asked_for_again_share_equal_directives() -> None:
     assert keys[3] == keys[0]
     blanks = Said(SAY.replace('"t"', '" t"'), "m", "s", "f:20", asked_again=True)
     assert sightings(blanks)[0].key not in keys
+
+
+@given(
+    st.recursive(
+        st.text(st.characters(exclude_categories=())),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+@example(["\ud83d", "\ud83d\ude00", "\udc00\ud800"])
+def test_what_a_record_says_can_be_written_down(value: object) -> None:
+    found = loads(json.dumps(value))
+    json.dumps(found, ensure_ascii=False).encode()
+    if json.dumps(value).count("\\ud") == 0:
+        assert found == value

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aiorch.capture.transcript.locate import files
+from aiorch.engine.turn_end import TurnFile
 from aiorch.workers.turn import unfinished_turn
 
 
@@ -59,3 +62,16 @@ def test_what_the_last_record_of_a_turn_means(
 @given(st.lists(st.text(alphabet='{}[]":,abc\n type')), st.sampled_from(["claude", "codex"]))
 def test_what_is_no_record_says_nothing(lines: list[str], format: str) -> None:
     assert unfinished_turn(format, "\n".join(lines)) is None
+
+
+def test_a_session_file_is_read_again_only_when_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, reads = tmp_path / "x.jsonl", iter(range(2))
+    monkeypatch.setattr(files, "end", lambda path: (next(reads), path.read_text())[1])
+    path.write_text(json.dumps(ABORTED) + "\n")
+    file = TurnFile("codex", path)
+    assert file.read() and file.read()
+    path.write_text(json.dumps(ABORTED) + "\n" + json.dumps(BEGUN) + "\n")
+    verdict = file.read()
+    assert verdict and verdict.state == "working" and not list(reads)

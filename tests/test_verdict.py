@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from aiorch.capture.transcript.last import Last
 from aiorch.errors import ConfigError
 from aiorch.workers.profile_file import load_profiles
+from aiorch.workers.state import MAX_REASON
 from aiorch.workers.verdict import exit_words, refuted
 
 PROFILES = load_profiles(None)
@@ -85,3 +87,10 @@ def test_words_that_let_an_agent_read_a_folder_need_their_place(tmp_path: Path) 
     )
     with pytest.raises(ConfigError, match=r"oneshot.inputs.*needs"):
         load_profiles(tmp_path)
+
+
+def test_tools_that_were_denied_are_told_in_one_short_line() -> None:
+    denials = json.dumps([{"tool_name": "\ud83d\x1b[2J"}, {"tool_name": "x" * 9000}])
+    told = refuted(None, f'{{"type":"result","permission_denials":{denials}}}', Last(), 1.0)
+    assert told.startswith("permission: it was not allowed to use [2J, x") and len(told) < 2 * MAX_REASON
+    assert told.isprintable()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from aiorch.capture.grammar import (
     judge,
     object_start,
 )
+from aiorch.capture.json_text import loads
 
 CUT_OFF = "it was cut off before its JSON object was complete"
 NO_OBJECT = "no JSON object follows the marker"
@@ -226,7 +226,7 @@ def spoken_texts(line: str) -> list[str] | None:
     `codex exec --json`; texts of sub-agents are left out.
     """
     try:
-        event = json.loads(line)
+        event = loads(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):

@@ -38,6 +38,8 @@ def read_reference(name: str, project_root: Path) -> Reference:
     raw = _read(_components(name, project_root), project_root, name)
     try:
         payload = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        # Half of a surrogate pair can be written in JSON, but not in a database.
+        json.dumps(payload, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise DirectiveError(f'"file" {_shown(name)} holds no JSON: {error}') from error
     if not isinstance(payload, dict):

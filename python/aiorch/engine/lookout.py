@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from aiorch.engine.pulse import Pulse
+from aiorch.engine.pulse import Looked, Pulse
 from aiorch.errors import AiorchError
 from aiorch.tmux.glance import glances
 from aiorch.tmux.session import Session
-from aiorch.workers.state import Verdict, screen_verdict, title_verdict
+from aiorch.workers.state import Glance, Verdict, screen_verdict, title_verdict
 from aiorch.workers.state_rules import StateRules
 
 log = logging.getLogger(__name__)
@@ -51,6 +51,11 @@ class Lookout:
         self._sights: deque[Sight] = deque()
         self._pulse = Pulse(self._look)
 
+    def tty_of(self, pane: str) -> str:
+        """Return the terminal of a pane, '' when tmux does not tell."""
+        told = self._session.control.try_run("display-message", "-p", "-t", pane, "#{pane_tty}")
+        return told[0] if told else ""
+
     def watch(self, subject: Subject, *, at_once: bool = False) -> None:
         """Look at a worker from now on; the first look is handed on in any case."""
         for kept in (self._last, self._seen):
@@ -84,35 +89,37 @@ class Lookout:
         """End the thread."""
         self._pulse.close()
 
-    def _look(self, ttys: Collection[str]) -> Collection[str]:
-        """Look at the workers on these terminals; return those with news."""
-        try:
-            return self._look_at(ttys)
-        except Exception:
-            # Without this thread no state would ever be seen again.
-            log.exception("panes could not be judged")
-            return []
-
-    def _look_at(self, ttys: Collection[str]) -> Collection[str]:
+    def _look(self, ttys: Collection[str]) -> Looked:
+        """Look at the workers on these terminals."""
         subjects = [subject for tty in ttys if (subject := self._subjects.get(tty)) is not None]
         try:
             shown = glances(self._session.control, [subject.pane for subject in subjects])
         except AiorchError:
-            # Whoever decides meets it, too, and opens another connection: the panes show it again then.
+            # Whoever decides meets it, too, and opens another connection.
             log.debug("panes cannot be looked at", exc_info=True)
-            return []
-        news = set()
-        for subject in subjects:
-            glance = shown.get(subject.pane)
-            if glance is None or self._seen.get(subject.tty) == glance:
-                continue
-            self._seen[subject.tty] = glance
-            title = title_verdict(subject.rules, glance.title)
-            verdicts = (*([title] if title else []), screen_verdict(subject.rules, glance))
-            if verdicts != self._last.get(subject.tty):
-                self._last[subject.tty] = verdicts
-                self._sights.append(Sight(subject.worker, verdicts, time.time()))
-                news.add(subject.tty)
+            shown = {}
+        except Exception:
+            # Without this thread no state would ever be seen again.
+            log.exception("panes cannot be looked at")
+            shown = {}
+        news = {one.tty for one in subjects if one.pane in shown and self._has_news(one, shown[one.pane])}
         if news:
             self._wake()
-        return news
+        return Looked(news, {one.tty for one in subjects if one.pane not in shown})
+
+    def _has_news(self, subject: Subject, glance: Glance) -> bool:
+        """Judge what one worker shows; return whether that is something else than before."""
+        if self._seen.get(subject.tty) == glance:
+            return False
+        self._seen[subject.tty] = glance
+        try:
+            title = title_verdict(subject.rules, glance.title)
+            verdicts = (*([title] if title else []), screen_verdict(subject.rules, glance))
+        except Exception:
+            log.exception("the pane %s cannot be judged", subject.pane)
+            return False
+        if verdicts == self._last.get(subject.tty):
+            return False
+        self._last[subject.tty] = verdicts
+        self._sights.append(Sight(subject.worker, verdicts, time.time()))
+        return True

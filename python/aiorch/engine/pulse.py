@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from aiorch.engine.witness import Terminals
 
@@ -19,12 +20,30 @@ QUIET = 0.16
 SHORT, LONG = 1.0, 8.0
 """After how many seconds one that writes on and on is looked at: at first, and at most."""
 
-_BLIND_SECONDS = 1.0
+AGAIN = 1.0
+"""Seconds after which a look is made good: tmux may answer it before it has taken in what was written."""
+
+REST, RESTS = 0.25, 100
+"""How long all are not looked at again after that: at least seconds, and times as long as it took."""
+
+_ANY = "/dev/tty"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What looks gave: the terminals with `news`, and those that were `missed`, since tmux did not answer."""
+
+    news: Collection[str] = ()
+    missed: Collection[str] = ()
 
 
 @dataclass(slots=True)
 class _Beat:
-    """One terminal; `since` is when what was not looked at yet began, None when there is nothing."""
+    """One terminal; `since` is when what was not looked at yet began, None when there is nothing.
+
+    `again` is when it is looked at once more although nothing is written, None when it is not. All times are
+    of the monotonic clock.
+    """
 
     since: float | None
     last: float
@@ -32,20 +51,50 @@ class _Beat:
     armed: bool = False
     patience: float = SHORT
     at_once: bool = False
+    again: float | None = None
+    pause: float = AGAIN
+
+    def take(self, now: float) -> bool:
+        """Return whether it is to be looked at now, and count that as done."""
+        if self.since is not None:
+            due = self.at_once or now - self.last >= QUIET or now - self.since >= self.patience
+        else:
+            due = self.again is not None and now >= self.again
+        if due:
+            # One that cannot be watched is looked at again and again.
+            self.again = now + AGAIN if self.since is not None or not self.armed else None
+            self.since, self.at_once = None, False
+        return due
+
+    def note(self, now: float, *, has_news: bool) -> None:
+        """Take note of what a look gave: while nothing is new, the next one is longer in coming."""
+        self.pause = AGAIN
+        if has_news:
+            self.patience, self.again = SHORT, now + AGAIN
+        elif self.again is not None:
+            self.patience, self.again = min(LONG, 2 * self.patience), now + AGAIN
+
+    def miss(self, now: float) -> None:
+        """Take note that a look was not answered: there is another one, each time twice as late."""
+        self.again = now + self.pause
+        self.pause = min(LONG, 2 * self.pause)
 
 
 class Pulse:
-    """Calls `due` on a thread of its own with the terminals to look at; it returns those that had news.
+    """Calls `due` on a thread of its own with the terminals to look at.
 
     A terminal is due when it was silent for QUIET after a write, and every so often while it goes on writing:
-    each time that nothing was new, after twice as long. While all are silent nothing is woken. Where the
-    kernel does not tell of writes, all are due once a second.
+    each time that nothing was new, after twice as long. AGAIN later it is due once more. What a program
+    writes through /dev/tty may be for any of them: all are due then, in the same way. While all are silent
+    nothing is woken. Where the kernel does not tell of writes, or has no room for it, they are due once a
+    second.
     """
 
-    def __init__(self, due: Callable[[Collection[str]], Collection[str]]) -> None:
+    def __init__(self, due: Callable[[Collection[str]], Looked]) -> None:
         self._due = due
         self._terminals = Terminals()
         self._beats: dict[str, _Beat] = {}
+        self._any, self._rest_until = _Beat(since=None, last=0.0), 0.0
         self._lock = threading.Lock()
         self._wake_read, self._wake_write = os.pipe()
         self._is_closed = False
@@ -86,52 +135,65 @@ class Pulse:
         while not self._is_closed:
             self._wait()
             with self._lock:
-                due = self._take_due(time.monotonic())
+                own, everywhere = self._take_due(time.monotonic())
+                due = list(self._beats) if everywhere else own
             if due:
-                news = self._due(due)
+                began = time.monotonic()
+                looked = self._due(due)
                 with self._lock:
-                    self._note_news(due, news)
+                    self._note(own, everywhere, looked)
+                    if everywhere:
+                        took = time.monotonic() - began
+                        self._rest_until = began + min(LONG, max(REST, took * RESTS))
 
     def _wait(self) -> None:
-        """Wait for a tick while something goes on, else until it does."""
+        """Wait for a tick while something goes on, else until it does or it is time for another look."""
         with self._lock:
-            going_on = any(beat.since is not None for beat in self._beats.values())
-            blind = self._terminals.descriptor < 0 and bool(self._beats)
-        if blind:
-            select.select([self._wake_read], [], [], _BLIND_SECONDS)
-        elif going_on:
+            beats = [*self._beats.values(), self._any] if self._beats else []
+            going_on = any(beat.since is not None for beat in beats)
+            again = min((beat.again for beat in beats if beat.again is not None), default=None)
+        if going_on:
             time.sleep(TICK)
         else:
-            select.select([self._wake_read, self._terminals.descriptor], [], [])
+            descriptors = [one for one in (self._wake_read, self._terminals.descriptor) if one >= 0]
+            select.select(descriptors, [], [], None if again is None else max(0.0, again - time.monotonic()))
         if select.select([self._wake_read], [], [], 0)[0]:
             os.read(self._wake_read, 4096)
 
-    def _take_due(self, now: float) -> list[str]:
+    def _take_due(self, now: float) -> tuple[list[str], bool]:
+        """Return the terminals that are due themselves, and whether all are."""
         wrote = set(self._written())
         due = []
         for tty, beat in self._beats.items():
-            if beat.watch in wrote and beat.armed:
-                beat.armed = False
-                beat.since = now if beat.since is None else beat.since
-            if not beat.armed:
-                # What it writes until it is watched again is not told: it counts as writing till now.
-                beat.watch = self._terminals.watch(tty)
-                beat.armed, beat.last = beat.watch >= 0, now
-            if self._is_due(beat, now):
+            self._follow(tty, beat, wrote, now)
+            if beat.take(now):
                 due.append(tty)
-                beat.since, beat.at_once = None, False
+        everywhere = self._take_any(wrote, now)
         for tty in due:
-            if not self._beats[tty].armed and self._terminals.descriptor >= 0:
-                # It is not there any more.
+            if not Path(tty).exists():
                 del self._beats[tty]
-        return due
+        return due, everywhere
 
-    def _is_due(self, beat: _Beat, now: float) -> bool:
-        if self._terminals.descriptor < 0:
-            return True
-        if beat.since is None:
+    def _take_any(self, wrote: Collection[int], now: float) -> bool:
+        """Return whether all are to be looked at, since something was written through /dev/tty."""
+        if not self._beats:
+            self._any = _Beat(since=None, last=now)
             return False
-        return beat.at_once or now - beat.last >= QUIET or now - beat.since >= beat.patience
+        self._follow(_ANY, self._any, wrote, now)
+        if not self._any.armed:
+            self._any.again = None
+        return now >= self._rest_until and self._any.take(now)
+
+    def _follow(self, tty: str, beat: _Beat, wrote: Collection[int], now: float) -> None:
+        """Take note of a write, and ask for the next one."""
+        if beat.watch in wrote and beat.armed:
+            beat.armed = False
+            beat.since = now if beat.since is None else beat.since
+        if not beat.armed:
+            # What it writes until it is watched again is not told: it counts as writing till now.
+            beat.watch = self._terminals.watch(tty)
+            beat.armed = beat.watch >= 0
+            beat.last = now if beat.armed else beat.last
 
     def _written(self) -> list[int]:
         descriptor = self._terminals.descriptor
@@ -139,8 +201,12 @@ class Pulse:
             return []
         return self._terminals.read()
 
-    def _note_news(self, due: Collection[str], news: Collection[str]) -> None:
-        for tty in due:
-            beat = self._beats.get(tty)
-            if beat is not None:
-                beat.patience = SHORT if tty in news else min(LONG, 2 * beat.patience)
+    def _note(self, own: Collection[str], everywhere: bool, looked: Looked) -> None:
+        now = time.monotonic()
+        if everywhere:
+            self._any.note(now, has_news=bool(looked.news))
+        for tty in {*own, *looked.missed} & self._beats.keys():
+            if tty in looked.missed:
+                self._beats[tty].miss(now)
+            else:
+                self._beats[tty].note(now, has_news=tty in looked.news)

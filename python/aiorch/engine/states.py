@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
+import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec
 
-from aiorch import process
+from aiorch import disk, process
 from aiorch.config import Config
 from aiorch.engine.crew import Crew
 from aiorch.engine.lookout import Lookout, Subject
 from aiorch.engine.search import Search
 from aiorch.engine.turn_end import TurnFile, turn_file
+from aiorch.errors import AiorchError
 from aiorch.journal import ACTIVE, ENDED, Journal, WorkerRow, WorkerState
 from aiorch.workers.evidence import Evidence, decide, lacks_words, read_back, settle_seconds, written
 from aiorch.workers.profile import AgentProfile, effective_mode
@@ -24,6 +29,8 @@ from aiorch.workers.session_state import session_state
 from aiorch.workers.state import AgentState, Verdict
 from aiorch.workers.state_rules import StateRules
 from aiorch.workers.turn import SOURCE as SESSION
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
 """How long what an agent's record says waits for the look at its screen that it gives rise to."""
@@ -51,6 +58,30 @@ class _Watched:
     applied: Verdict | None = None
     held: float = 0.0
     turn: TurnFile | None = None
+
+
+_P = ParamSpec("_P")
+
+
+def _alone(
+    step: Callable[Concatenate[States, int, _Watched, _P], None],
+) -> Callable[Concatenate[States, int, _Watched, _P], None]:
+    """Let what goes wrong with one worker's evidence, which its agent may write, cost that look only."""
+
+    @wraps(step)
+    def guarded(self: States, number: int, one: _Watched, /, *args: _P.args, **named: _P.kwargs) -> None:
+        try:
+            step(self, number, one, *args, **named)
+        except (AiorchError, sqlite3.Error):
+            raise
+        except Exception as error:
+            if disk.is_refusal(error):
+                raise
+            log.exception("what worker %d shows cannot be judged", number)
+            # Nothing is due that would fail at once again.
+            one.stands = None
+
+    return guarded
 
 
 class States:
@@ -107,20 +138,24 @@ class States:
     def read_records(self) -> None:
         """Take what the agents' own records say now."""
         for number, one in list(self._watched.items()):
-            if one.turn is not None:
-                self._take_turn(number, one, one.turn, one.turn.read())
-            verdict = one.record.read() if one.record else None
-            if verdict is None:
-                continue
-            now, last = time.time(), one.found.get(verdict.source)
-            is_new = last is None or last.verdict.state is not verdict.state
-            if self._lookout and is_new:
-                waits = verdict.state is AgentState.WAITING
-                # A dialog is there already, or soon.
-                one.held = 0.0 if waits else now + LOOK_SECONDS
-                self._lookout.look_at(number, at_once=waits)
-            # What its screen showed before is over.
-            self._take(number, one, [verdict], now, instead=("screen",) if is_new else ())
+            self._read_records(number, one)
+
+    @_alone
+    def _read_records(self, number: int, one: _Watched) -> None:
+        if one.turn is not None:
+            self._take_turn(number, one, one.turn, one.turn.read())
+        verdict = one.record.read() if one.record else None
+        if verdict is None:
+            return
+        now, last = time.time(), one.found.get(verdict.source)
+        is_new = last is None or last.verdict.state is not verdict.state
+        if self._lookout and is_new:
+            waits = verdict.state is AgentState.WAITING
+            # A dialog is there already, or soon.
+            one.held = 0.0 if waits else now + LOOK_SECONDS
+            self._lookout.look_at(number, at_once=waits)
+        # What its screen showed before is over.
+        self._take(number, one, [verdict], now, instead=("screen",) if is_new else ())
 
     def next_time(self) -> float | None:
         """Return when (seconds since the epoch) something has stood long enough to count."""
@@ -144,6 +179,8 @@ class States:
         tty = _tty_of(pid)
         if not tty:
             return
+        # One that is about to begin still has the server's own standard input.
+        tty = self._lookout.tty_of(row.pane) or tty
         profile = self._profiles.get(row.agent)
         rules = profile.states if profile else StateRules()
         record = _session_of(row) or (record_of(profile.name, pid) if profile else None)
@@ -190,6 +227,7 @@ class States:
         mode, permission = self.config.mode_of(row.type), self.config.permission_of(row.type)
         return effective_mode(profile, mode, permission) == "interactive"
 
+    @_alone
     def _take(
         self,
         number: int,
@@ -220,6 +258,7 @@ class States:
         settle = settle_seconds(one.stands.verdict, interactive=one.interactive, is_done=one.is_done)
         return None if settle is None else max(one.stands.since + settle, one.held)
 
+    @_alone
     def _apply(self, number: int, one: _Watched, now: float) -> None:
         at = self._due(one)
         if at is None or at > now or one.stands is None:

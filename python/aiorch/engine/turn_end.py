@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aiorch.capture.transcript.locate import files
@@ -14,16 +14,21 @@ from aiorch.workers.state import Verdict
 from aiorch.workers.turn import unfinished_turn
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TurnFile:
     """The session file of an agent that runs; `format` is its profile's name."""
 
     format: str
     path: Path
+    _seen: tuple[int, ...] = field(default=(), compare=False)
+    _said: Verdict | None = field(default=None, compare=False)
 
     def read(self) -> Verdict | None:
         """Return what it says of a turn that is not at its own end."""
-        return unfinished_turn(self.format, files.end(self.path))
+        seen = files.signature(self.path)
+        if not seen or seen != self._seen:
+            self._seen, self._said = seen, unfinished_turn(self.format, files.end(self.path))
+        return self._said
 
 
 def turn_file(search: Search, profile: AgentProfile, pid: int) -> TurnFile | None:

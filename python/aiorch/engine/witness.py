@@ -17,7 +17,8 @@ _READ_BYTES = 65536
 class Terminals:
     """Terminals whose next write the kernel tells of, by inotify on their own files (Linux 6.18).
 
-    Nothing is woken while nothing is written. What a program writes through /dev/tty is not seen.
+    Nothing is woken while nothing is written. What a program writes through /dev/tty is told of that file,
+    whichever terminal it is for.
     """
 
     def __init__(self) -> None:

@@ -17,6 +17,7 @@ from aiorch.journal.history import decoded
 from aiorch.journal.place import Place, uri
 from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.journal.schema import create, upgrade
+from aiorch.journal.text import Connection
 from aiorch.journal.trees import Trees
 from aiorch.plan.schema import DEFAULT_POLICY, WorkerSpec
 
@@ -32,7 +33,7 @@ class Journal(Trees):
         if not read_only and not path.exists():
             create(path)
         target = uri(path, "ro" if read_only else "rw")
-        database = sqlite3.connect(target, uri=True, isolation_level=None, timeout=5)
+        database = sqlite3.connect(target, uri=True, isolation_level=None, timeout=5, factory=Connection)
         database.row_factory = sqlite3.Row
         super().__init__(database, path.parent / "news" / "events")
         self._is_read_only = read_only

@@ -9,6 +9,7 @@ from typing import Protocol
 from aiorch import process
 from aiorch.capture.transcript.locate import files
 from aiorch.capture.transcript.locate.projects import register_entry
+from aiorch.capture.transcript.records import word
 from aiorch.workers.state import AgentState, Verdict
 
 _CLAUDE_STATES = {
@@ -54,10 +55,10 @@ class ClaudeRegister:
         entry = register_entry(folder, self._pid) if self._pid else {}
         if not entry:
             entry = self._look_for(folder)
-        state = _CLAUDE_STATES.get(str(entry.get("status")))
+        state = _CLAUDE_STATES.get(word(entry, "status"))
         if state is None:
             return None
-        what = str(entry.get("waitingFor") or "") if state is AgentState.WAITING else ""
+        what = word(entry, "waitingFor") if state is AgentState.WAITING else ""
         return Verdict(state, _CLAUDE_WAITS.get(what, what), f"claude.register.{state}", "record")
 
     def _look_for(self, folder: Path) -> Mapping[str, object]:

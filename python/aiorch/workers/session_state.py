@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aiorch.capture.transcript.database import Database
+from aiorch.capture.transcript.records import parse, word
+from aiorch.workers.growing_file import GrowingFile
 from aiorch.workers.state import AgentState, Verdict
 
 SOURCE = "file"
@@ -37,8 +38,8 @@ class LineState:
     def __init__(
         self, agent: str, path: Path, meaning: Callable[[Mapping[str, object]], _Said | None]
     ) -> None:
-        self._agent, self._path, self._meaning = agent, path, meaning
-        self._seen: tuple[int, int] = (0, 0)
+        self._agent, self._meaning = agent, meaning
+        self._path, self._file = path, GrowingFile(path, TAIL_BYTES)
         self._said: Verdict | None = None
 
     def place(self) -> tuple[Path, Path] | None:
@@ -47,16 +48,7 @@ class LineState:
 
     def read(self) -> Verdict | None:
         """Return what the file says now; what it said last while it cannot be read."""
-        try:
-            with self._path.open("rb") as file:
-                info = file.seek(0, 2), self._path.stat().st_mtime_ns
-                if info == self._seen:
-                    return self._said
-                file.seek(max(0, info[0] - TAIL_BYTES))
-                lines = file.read(TAIL_BYTES).split(b"\n")
-        except OSError:
-            return self._said
-        self._seen = info
+        lines = self._file.read()
         said = next((said for line in reversed(lines) if (said := self._meaning_of(line))), None)
         if said is not None:
             state, reason, name = said
@@ -64,11 +56,9 @@ class LineState:
         return self._said
 
     def _meaning_of(self, line: bytes) -> _Said | None:
-        try:
-            record = json.loads(line) if line.startswith(b"{") else None
-        except (ValueError, RecursionError):
-            return None
-        return self._meaning(record) if isinstance(record, dict) else None
+        # The last line may not be whole yet.
+        record = parse(line) if line.startswith(b"{") and line.rstrip().endswith(b"}") else None
+        return self._meaning(record) if record else None
 
 
 class OpenCodeState:
@@ -93,7 +83,7 @@ class OpenCodeState:
         try:
             with self._database.reading() as connection:
                 row = connection.execute(query, (self._session,)).fetchone()
-            message = json.loads(row[0]) if row else None
+            message = parse(str(row[0]).encode()) if row else None
         except (sqlite3.Error, OSError, ValueError, RecursionError):
             return self._said
         if isinstance(message, dict):
@@ -139,7 +129,7 @@ def _opencode(message: Mapping[str, object]) -> _Said:
             return AgentState.IDLE, _INTERRUPTED, "aborted"
         data = error.get("data")
         text = data.get("message") if isinstance(data, dict) else None
-        return AgentState.ERROR, str(text or error.get("name") or ""), "error"
+        return AgentState.ERROR, text if isinstance(text, str) and text else word(error, "name"), "error"
     is_over = isinstance(time, dict) and bool(time.get("completed"))
     if not is_over or message.get("finish") == "tool-calls":
         return AgentState.WORKING, "", "turn"

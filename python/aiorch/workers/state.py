@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 MAX_REASON = 160
 """Characters of a reason; agents' texts have no end."""
 
+_MAX_READ = 16 * MAX_REASON
+
 COMMON = "common."
 """What the names of rules that hold for any program begin with."""
 
@@ -66,13 +68,23 @@ class Glance:
 class Verdict:
     """A state, why in words for the user, and the rule and kind of evidence that gave it.
 
-    `reason` says what a waiting agent waits for, or the message of an error.
+    `reason` says what a waiting agent waits for, or the message of an error; wherever it comes from, it
+    becomes one short line that can be printed.
     """
 
     state: AgentState
     reason: str
     rule: str
     source: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", short(self.reason))
+
+
+def short(text: str) -> str:
+    """Return a text of an agent's as one line of at most MAX_REASON characters, all of them printable."""
+    line = " ".join(_printable(text[:_MAX_READ]).split())
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 
 @dataclass(slots=True)
@@ -240,8 +252,7 @@ def _reason(rule: Rule, found: re.Match[str], text: str) -> str:
         values["question"] = _tidy(questions[-1]) if questions else ""
     template = _OPTIONAL.sub(lambda part: part[1] if _is_known(part[1], values) else "", rule.reason)
     # One pass: what an agent wrote is never filled in again.
-    filled = _NAMES.sub(lambda name: values.get(name[1], ""), template).strip()
-    return filled if len(filled) <= MAX_REASON else filled[: MAX_REASON - 1] + "…"
+    return _NAMES.sub(lambda name: values.get(name[1], ""), template)
 
 
 def _is_known(part: str, values: Mapping[str, str]) -> bool:
@@ -250,5 +261,11 @@ def _is_known(part: str, values: Mapping[str, str]) -> bool:
 
 def _tidy(text: str) -> str:
     """Return a text of an agent's as one short line without control characters."""
-    line = _SPACES.sub(" ", text).strip(" " + _FRAME)
-    return "".join(char for char in line if char.isprintable())
+    return _printable(_SPACES.sub(" ", text).strip(" " + _FRAME))
+
+
+def _printable(text: str) -> str:
+    """Return a text without what does more than show something, half surrogate pairs among it."""
+    return (
+        text if text.isprintable() else "".join(char for char in text if char.isprintable() or char.isspace())
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from aiorch.capture.transcript.records import Record, parse, part, texts, word
-from aiorch.workers.state import MAX_REASON, AgentState, Verdict
+from aiorch.workers.state import AgentState, Verdict
 
 SOURCE = "session"
 INTERRUPTED = "interrupted"
@@ -64,6 +64,4 @@ _READERS: Mapping[str, Callable[[Record], _Told | None]] = {"claude": _claude, "
 
 
 def _error(said: Iterable[str]) -> _Told:
-    line = " ".join(" ".join(said).split())
-    shown = "".join(char for char in line if char.isprintable())
-    return AgentState.ERROR, shown if len(shown) <= MAX_REASON else shown[: MAX_REASON - 1] + "…"
+    return AgentState.ERROR, " ".join(said)

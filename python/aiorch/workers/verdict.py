@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from aiorch.capture.transcript.last import Last
 from aiorch.workers.exits import NotDone
 from aiorch.workers.profile import AgentProfile
+from aiorch.workers.state import MAX_REASON, short
 
-MAX_DETAIL = 160
+MAX_DETAIL = MAX_REASON
 NOT_ALLOWED = "it was not allowed what it wanted to do"
 
 
@@ -26,15 +27,15 @@ def refuted(profile: AgentProfile | None, screen: str, last: Last, seconds: floa
 
     `screen` is the last one, `last` what the agent's own record says, `seconds` how long the attempt took.
     """
-    denied = ", ".join(dict.fromkeys(_denials(screen)))
+    denied = short(", ".join(dict.fromkeys(_denials(screen))))
     if denied:
         return f"permission: it was not allowed to use {denied}"
     if last.denied:
-        return f"permission: {NOT_ALLOWED} ({_detail(last.denied[0])})"
+        return f"permission: {NOT_ALLOWED} ({short(last.denied[0])})"
     for rule in profile.not_done if profile else ():
         found = _shown(rule, screen, last, seconds)
         if found is not None:
-            return f"{rule.reason}: {rule.means} ({_detail(found)})"
+            return f"{rule.reason}: {rule.means} ({short(found)})"
     return ""
 
 
@@ -68,8 +69,3 @@ def _denials(screen: str) -> Iterable[str]:
     denials = result.get("permission_denials") if isinstance(result, dict) else None
     for one in denials if isinstance(denials, list) else ():
         yield str(one.get("tool_name", "a tool")) if isinstance(one, dict) else "a tool"
-
-
-def _detail(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= MAX_DETAIL else flat[: MAX_DETAIL - 1] + "…"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aiorch.capture.grammar import MARKER, MARKER_BYTES
+from aiorch.capture.json_text import loads
 from aiorch.capture.transcript.line_file import Line, LineFile
 from aiorch.capture.transcript.said import Said
 
@@ -111,7 +111,7 @@ class Recent:
 def parse(data: bytes) -> Record | None:
     """Return the JSON object in `data`, or None; bytes that are no UTF-8 become U+FFFD."""
     try:
-        record = json.loads(data.decode("utf-8", "replace"))
+        record = loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

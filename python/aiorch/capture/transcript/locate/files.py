@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import stat
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from aiorch.capture.json_text import loads
 
 # Codex puts its instructions, many kilobytes, into the first line: what is asked for stands before them.
 HEAD_BYTES = 16 * 1024
@@ -136,6 +137,15 @@ def folders(folder: Path) -> list[Path]:
     return found
 
 
+def signature(path: Path) -> tuple[int, ...]:
+    """Return what is another one when a file was written or replaced; empty when it is gone."""
+    try:
+        facts = path.lstat()
+    except (OSError, ValueError):
+        return ()
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
 def head(path: Path) -> str:
     """Return the first HEAD_BYTES of a plain file; '' where it cannot be read."""
     return _read(path, 0, HEAD_BYTES)
@@ -174,7 +184,7 @@ def first_string(text: str, key: str) -> str | None:
     if found is None:
         return None
     try:
-        value = json.loads(found.group())
+        value = loads(found.group())
     except ValueError:
         return None
     return value if isinstance(value, str) else None
@@ -201,7 +211,7 @@ def note(path: Path) -> dict[str, Any]:
     """Return a small JSON object from a file; empty when it is none, too large, or not the user's own."""
     text = _read(path, 0, NOTE_BYTES)
     try:
-        value = json.loads(text)
+        value = loads(text)
     except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

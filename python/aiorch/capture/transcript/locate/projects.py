@@ -34,12 +34,15 @@ def folder_names(directories: Iterable[str]) -> list[str]:
 
 
 def register_entry(register: Path, pid: int) -> Mapping[str, object]:
-    """Return what a register says of a process; empty when it speaks of an earlier one with its pid."""
+    """Return what a register says of a process; empty when it does not name it by when it began.
+
+    An entry may be of an earlier process with its pid, or of nobody's. All versions seen write that mark
+    (Claude Code from 2.1.197 on, Qwen Code 0.24.4); where the system does not tell it, the pid has to do.
+    """
     record = files.note(register / f"{pid}.json")
-    ticks, told = process.start_ticks(pid), record.get("procStart")
-    if record.get("pid") != pid or (isinstance(told, str) and told.isdigit() and told != str(ticks)):
-        return {}
-    return record
+    ticks = process.start_ticks(pid)
+    is_its_own = ticks is None or record.get("procStart") == str(ticks)
+    return record if record.get("pid") == pid and is_its_own else {}
 
 
 class ProjectStore(Store):
