@@ -226,7 +226,7 @@ class Session:
         """
         argv = ("respawn-pane", "-k", *_variables(spawn), "-t", pane, "--", *spawn.argv)
         title = ("select-pane", "-t", pane, "-T", "")
-        return self.control.begin([title, argv, ("display-message", "-p", "-t", pane, _PLACE)])
+        return self.control.begin([argv, title, ("display-message", "-p", "-t", pane, _PLACE)])
 
     def user_history(self) -> tuple[str | None, int]:
         """Return the session's own history limit (None: it has none) and the one in effect."""
