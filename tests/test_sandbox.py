@@ -95,6 +95,25 @@ def test_it_reaches_no_tmux_and_sees_no_other_process(lab: Lab, repo: Repo) -> N
     assert int((there / "count").read_text()) < 10
 
 
+# A repository of its own, whose settings run a program of its own.
+TAKE_OVER = """
+rm -rf .git; git init -q . && git add -A && git -c user.name=w -c user.email=w@w commit -qm x
+git config filter.x.clean 'touch {mark}; cat'; echo '* filter=x' >.gitattributes; echo two >a.txt; true
+"""
+
+
+@needs_bwrap
+def test_what_it_leaves_is_looked_at_from_inside(tmp_path: Path) -> None:
+    with Lab(tmp_path / "lab", project="top/src") as lab:
+        Repo(lab.root / "top", {"src/a.txt": "one\n"})
+        mark = lab.home / "escaped"
+        boxed(lab, TAKE_OVER.format(mark=mark))
+        there = lab.root / "top.aiorch/api/src"
+        assert (there / "a.txt").read_text() == "two\n"
+        assert (there / ".git").is_dir()
+        assert not mark.exists()
+
+
 @needs_bwrap
 def test_places_of_the_user_can_be_opened(lab: Lab, repo: Repo) -> None:
     (lab.home / "cache").mkdir()

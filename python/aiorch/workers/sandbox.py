@@ -64,8 +64,8 @@ def prepare(box: Box) -> None:
     Path(box.admin, "config.worktree").touch()
 
 
-def boxed(bwrap: str, argv: Sequence[str], box: Box, variables: Mapping[str, str]) -> list[str]:
-    """Return the command that runs `argv` in the sandbox.
+def command(bwrap: str, box: Box, variables: Mapping[str, str]) -> list[str]:
+    """Return the command that runs another one, which is to follow it, in the sandbox.
 
     All is there to be read but tmux, /tmp, /run, the runs and other processes; the network is as it is. Of
     git's common directory only objects, our branches and this worktree's own files can be written: hooks and
@@ -86,7 +86,7 @@ def boxed(bwrap: str, argv: Sequence[str], box: Box, variables: Mapping[str, str
     words += ["--bind", f"{box.attempt}/out", box.attempt]
     words += _pairs("--ro-bind-try", [f"{box.attempt}/task"])
     words += [word for name in _DROPPED for word in ("--unsetenv", name)]
-    return [bwrap, *words, "--chdir", tree.directory, "--", *argv]
+    return [bwrap, *words, "--chdir", tree.directory, "--"]
 
 
 def _branch_folders(tree: Tree) -> list[Path]:
