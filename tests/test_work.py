@@ -302,6 +302,19 @@ def test_an_index_that_leads_to_the_users_is_not_followed(repo: Repo, tree: Tree
     assert (repo.top / ".git/index").read_bytes() == own
 
 
+def test_links_beside_the_index_lead_to_nothing_that_is_written(
+    repo: Repo, tree: Tree, tmp_path: Path
+) -> None:
+    do(repo, tree)
+    mine = tmp_path / "bashrc"
+    mine.write_text("mine\n")
+    for name in ("index.aiorch", "index.lock", "index.aiorch.lock"):
+        (repo.top / ".git/worktrees/api" / name).symlink_to(mine)
+    work.merge(tree, "m")
+    assert mine.read_text() == "mine\n"
+    assert kinds(work.changes(tree, work.snapshot(tree))) == DONE
+
+
 def test_what_is_no_file_is_left_out(repo: Repo, tree: Tree) -> None:
     do(repo, tree)
     os.mkfifo(Path(tree.path, "pipe"))

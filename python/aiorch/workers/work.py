@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import tempfile
 import time
@@ -279,10 +278,24 @@ def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
                 taken.tip,
             )
             # Its index is what was committed, so that nothing looks changed there.
-            whole = Path(admin_dir(tree), f"index.{PREFIX}")
-            shutil.copyfile(git.variables["GIT_INDEX_FILE"], whole)
-            whole.replace(whole.with_name("index"))
+            _put_index(Path(git.variables["GIT_INDEX_FILE"]), admin_dir(tree))
         return commit
+
+
+def _put_index(source: Path, admin: str) -> None:
+    """Put a copy of an index in the place of a worktree's own, whatever a worker has put there."""
+    try:
+        # A name that is not known beforehand, and a file that was not there: no link leads away from it.
+        descriptor, whole = tempfile.mkstemp(prefix=f"index.{PREFIX}-", dir=admin)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(source.read_bytes())
+        try:
+            os.replace(whole, f"{admin}/index")  # noqa: PTH105 - both are texts
+        except OSError:
+            os.unlink(whole)  # noqa: PTH108
+            raise
+    except OSError as error:
+        raise WorkError(f"its index in {admin} cannot be written: {error.strerror}") from error
 
 
 def _commit(git: Git, content: str, message: str, *parents: str) -> str:
