@@ -291,6 +291,29 @@ def test_a_head_that_names_the_users_branch_does_not_move_it(repo: Repo, tree: T
     assert repo.git("status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("act", [lambda tree: work.merge(tree, "m"), work.discard])
+def test_a_branch_that_stands_for_the_users_is_refused(
+    repo: Repo, tree: Tree, act: Callable[[Tree], object]
+) -> None:
+    do(repo, tree)
+    (repo.top / ".git/refs/heads/aiorch/api").write_text("ref: refs/heads/main\n")
+    before = repo.state()
+    with pytest.raises(WorkError, match="stands for refs/heads/main"):
+        act(tree)
+    assert repo.state() == before
+    assert Path(tree.path, "b.txt").exists()
+
+
+def test_a_branch_that_is_a_link_to_the_users_does_not_move_it(repo: Repo, tree: Tree) -> None:
+    repo.write({"new.txt": ""}, at=Path(tree.path))
+    main = repo.git("rev-parse", "main")
+    branch = repo.top / ".git/refs/heads/aiorch/api"
+    branch.unlink()
+    branch.symlink_to("../main")
+    work.merge(tree, "m")
+    assert repo.git("rev-parse", "main^1") == main
+
+
 def test_an_index_that_leads_to_the_users_is_not_followed(repo: Repo, tree: Tree) -> None:
     do(repo, tree)
     own = (repo.top / ".git/index").read_bytes()

@@ -121,6 +121,7 @@ def merge(tree: Tree, message: str, *, is_working: bool = False) -> Merged:
     head = user.ask("rev-parse", "--verify", "HEAD^{commit}").text
     into = user.run("symbolic-ref", "--quiet", "--short", "HEAD").text or f"the detached HEAD {head[:10]}"
     _check_at_rest(user, tree.top)
+    _branch_tip(user, tree)
     work = _committed(tree, message, is_working=is_working)
     if user.holds("merge-base", "--is-ancestor", work, head):
         return Merged("", into)
@@ -271,6 +272,7 @@ def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
         if not is_working and taken.is_on_own:
             git.ask(
                 "update-ref",
+                "--no-deref",
                 "-m",
                 f"{PREFIX}: uncommitted work",
                 f"refs/heads/{tree.branch}",
@@ -339,6 +341,15 @@ def _check_submodules(tree: Tree) -> None:
 
 
 def _branch_tip(user: Git, tree: Tree) -> str:
+    """Return the commit of a worker's branch, '' without one.
+
+    Raises WorkError when it stands for another branch, which a worker must not have us move or delete.
+    """
+    name = f"refs/heads/{tree.branch}"
+    other = user.run("symbolic-ref", "--quiet", name).text
+    if other:
+        raise WorkError(f"{tree.branch} stands for {_plain(other)}, which is not the worker's: "
+                        f"`git symbolic-ref --delete {name}` takes it away")  # fmt: skip
     return user.run("rev-parse", "--verify", "--quiet", f"refs/heads/{tree.branch}^{{commit}}").text
 
 
