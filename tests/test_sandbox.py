@@ -10,7 +10,7 @@ import pytest
 
 from aiorch.config import load_config
 from aiorch.errors import ConfigError
-from support.lab import Lab
+from support.lab import Lab, until
 from support.repository import Repo
 
 BOXED = """
@@ -93,6 +93,24 @@ def test_it_reaches_no_tmux_and_sees_no_other_process(lab: Lab, repo: Repo) -> N
     assert "reached" not in text
     assert "TMUX=\n" in text
     assert int((there / "count").read_text()) < 10
+
+
+@needs_bwrap
+def test_it_can_commit_when_the_user_packs_the_branches(lab: Lab, repo: Repo) -> None:
+    lab.start(BOXED)
+    there = lab.project.with_name(f"{lab.project.name}.aiorch") / "api"
+    commit = "git -c user.name=w -c user.email=w@w commit -qam two --allow-empty"
+    lab.delegate(
+        {"name": "api", "type": "boxed", "task": f"touch in; until [ -e go ]; do sleep 0.05; done; {commit}"}
+    )
+    until((there / "in").exists, "it works")
+    repo.git("pack-refs", "--all")
+    (there / "go").touch()
+    lab.wait_state(api="done")
+    assert repo.git("log", "-1", "--format=%s", "aiorch/api") == "two"
+    assert repo.git("fsck") == ""
+    lab.aiorch("discard", "api")
+    assert not list(repo.top.glob(".git/**/heads/aiorch"))
 
 
 # A repository of its own, whose settings run a program of its own.

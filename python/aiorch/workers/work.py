@@ -16,6 +16,7 @@ from aiorch.errors import ConflictError, GitError, WorkError
 from aiorch.tree import PREFIX, Tree
 from aiorch.workers.carry import forget_rules
 from aiorch.workers.git import LONG_SECONDS, Git, git_in
+from aiorch.workers.sandbox import forget
 from aiorch.workers.worktree import admin_dir, inside, worktrees
 
 KEPT = f"refs/{PREFIX}/discarded"
@@ -371,6 +372,7 @@ def _forget(user: Git, tree: Tree) -> None:
     folder = Path(tree.path).parent
     if not any(str(Path(path).parent) == str(folder) for path in worktrees(user)):
         forget_rules(tree)
+        forget(tree)
         # Somebody else's file in it keeps it.
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
