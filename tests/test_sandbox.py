@@ -10,7 +10,7 @@ import pytest
 
 from aiorch.config import load_config
 from aiorch.errors import ConfigError
-from support.lab import Lab
+from support.lab import Lab, until
 from support.repository import Repo
 
 BOXED = """
@@ -93,6 +93,43 @@ def test_it_reaches_no_tmux_and_sees_no_other_process(lab: Lab, repo: Repo) -> N
     assert "reached" not in text
     assert "TMUX=\n" in text
     assert int((there / "count").read_text()) < 10
+
+
+@needs_bwrap
+def test_it_can_commit_when_the_user_packs_the_branches(lab: Lab, repo: Repo) -> None:
+    lab.start(BOXED)
+    there = lab.project.with_name(f"{lab.project.name}.aiorch") / "api"
+    commit = "git -c user.name=w -c user.email=w@w commit -qam two --allow-empty"
+    lab.delegate(
+        {"name": "api", "type": "boxed", "task": f"touch in; until [ -e go ]; do sleep 0.05; done; {commit}"}
+    )
+    until((there / "in").exists, "it works")
+    repo.git("pack-refs", "--all")
+    (there / "go").touch()
+    lab.wait_state(api="done")
+    assert repo.git("log", "-1", "--format=%s", "aiorch/api") == "two"
+    assert repo.git("fsck") == ""
+    lab.aiorch("discard", "api")
+    assert not list(repo.top.glob(".git/**/heads/aiorch"))
+
+
+# A repository of its own, whose settings run a program of its own.
+TAKE_OVER = """
+rm -rf .git; git init -q . && git add -A && git -c user.name=w -c user.email=w@w commit -qm x
+git config filter.x.clean 'touch {mark}; cat'; echo '* filter=x' >.gitattributes; echo two >a.txt; true
+"""
+
+
+@needs_bwrap
+def test_what_it_leaves_is_looked_at_from_inside(tmp_path: Path) -> None:
+    with Lab(tmp_path / "lab", project="top/src") as lab:
+        Repo(lab.root / "top", {"src/a.txt": "one\n"})
+        mark = lab.home / "escaped"
+        boxed(lab, TAKE_OVER.format(mark=mark))
+        there = lab.root / "top.aiorch/api/src"
+        assert (there / "a.txt").read_text() == "two\n"
+        assert (there / ".git").is_dir()
+        assert not mark.exists()
 
 
 @needs_bwrap

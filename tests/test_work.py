@@ -291,6 +291,29 @@ def test_a_head_that_names_the_users_branch_does_not_move_it(repo: Repo, tree: T
     assert repo.git("status", "--porcelain") == ""
 
 
+@pytest.mark.parametrize("act", [lambda tree: work.merge(tree, "m"), work.discard])
+def test_a_branch_that_stands_for_the_users_is_refused(
+    repo: Repo, tree: Tree, act: Callable[[Tree], object]
+) -> None:
+    do(repo, tree)
+    (repo.top / ".git/refs/heads/aiorch/api").write_text("ref: refs/heads/main\n")
+    before = repo.state()
+    with pytest.raises(WorkError, match="stands for refs/heads/main"):
+        act(tree)
+    assert repo.state() == before
+    assert Path(tree.path, "b.txt").exists()
+
+
+def test_a_branch_that_is_a_link_to_the_users_does_not_move_it(repo: Repo, tree: Tree) -> None:
+    repo.write({"new.txt": ""}, at=Path(tree.path))
+    main = repo.git("rev-parse", "main")
+    branch = repo.top / ".git/refs/heads/aiorch/api"
+    branch.unlink()
+    branch.symlink_to("../main")
+    work.merge(tree, "m")
+    assert repo.git("rev-parse", "main^1") == main
+
+
 def test_an_index_that_leads_to_the_users_is_not_followed(repo: Repo, tree: Tree) -> None:
     do(repo, tree)
     own = (repo.top / ".git/index").read_bytes()
@@ -300,6 +323,19 @@ def test_an_index_that_leads_to_the_users_is_not_followed(repo: Repo, tree: Tree
     with pytest.raises(WorkError, match="no regular file"):
         work.snapshot(tree)
     assert (repo.top / ".git/index").read_bytes() == own
+
+
+def test_links_beside_the_index_lead_to_nothing_that_is_written(
+    repo: Repo, tree: Tree, tmp_path: Path
+) -> None:
+    do(repo, tree)
+    mine = tmp_path / "bashrc"
+    mine.write_text("mine\n")
+    for name in ("index.aiorch", "index.lock", "index.aiorch.lock"):
+        (repo.top / ".git/worktrees/api" / name).symlink_to(mine)
+    work.merge(tree, "m")
+    assert mine.read_text() == "mine\n"
+    assert kinds(work.changes(tree, work.snapshot(tree))) == DONE
 
 
 def test_what_is_no_file_is_left_out(repo: Repo, tree: Tree) -> None:

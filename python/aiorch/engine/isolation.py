@@ -158,7 +158,8 @@ class Isolation:
             return argv, given
         bwrap = sandbox.find_bwrap(environment.get("PATH", os.defpath))
         job = Job(row.action, argv, None, tree.directory, given, writes=writes)
-        return self._boxed(row, job, _Ready(tree, (), bwrap, admin_dir(tree))).argv, given
+        boxed = self._boxed(row, job, _Ready(tree, (), bwrap, admin_dir(tree)))
+        return [*boxed.box, *argv], given
 
     def started(self, row: WorkerRow) -> None:
         """Take note that a worker works."""
@@ -230,7 +231,7 @@ class Isolation:
         runs = str(self._workers.parents[1])
         box = sandbox.Box(ready.tree, ready.admin, attempt, runs, self._socket, writes)
         sandbox.prepare(box)
-        return replace(job, argv=sandbox.boxed(ready.bwrap, job.argv, box, job.environment))
+        return replace(job, box=sandbox.command(ready.bwrap, box, job.environment))
 
 
 def _choose(wishes: _Wishes, tree: Tree | None) -> _Chosen:

@@ -31,7 +31,7 @@ class Job:
 
     `task` is written into the attempt's task file, when its argv names that; `inputs` are files, by name, in
     the folder that `AIORCH_INPUTS` names. `tree` says that it runs in a git tree. `writes` are places that it
-    has to write to wherever it runs.
+    has to write to wherever it runs. `box` is the command that runs another one, `argv`, in its sandbox.
     """
 
     action: str
@@ -43,6 +43,7 @@ class Job:
     inputs: Mapping[str, str] | None = None
     tree: bool = False
     writes: Sequence[str] = ()
+    box: Sequence[str] = ()
 
 
 class LocalLauncher:
@@ -76,10 +77,12 @@ class LocalLauncher:
         if job.tree:
             for name in _TREE:
                 write_file(f"{directory}/{name}", "")
+        if job.box:
+            write_file(f"{directory}/box", f"{len(job.box)}\n")
         if job.task is not None:
             write_file(self.task_file(job.action), job.task)
         argv = ["/bin/sh", self._wrapper, job.action, directory]
-        for index, argument in enumerate(job.argv):
+        for index, argument in enumerate((*job.box, *job.argv)):
             if _SIMPLE.fullmatch(argument):
                 argv.append(argument)
             else:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiorch.errors import IsolationError
-from aiorch.tree import Tree
+from aiorch.tree import PREFIX, Tree
 from aiorch.workers.git import environment, run, said
 
 _TRY_SECONDS = 20.0
@@ -20,6 +21,9 @@ _EMPTIED = ("/tmp", "/var/tmp", "/run")
 _KEPT = ("/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/run/current-system")
 # Each leads to a server that would do outside what the sandbox forbids inside.
 _DROPPED = ("TMUX", "TMUX_PANE", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR")
+# git removes a folder of refs that is empty, and what was bound is gone then. A name that ends so is no ref
+# to git, nor a fault to `git fsck`, and no branch can have it.
+_KEEP = f"{PREFIX}..keep.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,22 @@ def prepare(box: Box) -> None:
     os.makedirs(f"{box.attempt}/out", mode=0o700, exist_ok=True)  # noqa: PTH103
     for folder in _branch_folders(box.tree):
         folder.mkdir(parents=True, exist_ok=True)
+        _make_file(folder / _KEEP)
     # Were it missing the worker could make it, and what it says counts for git outside, too.
-    Path(box.admin, "config.worktree").touch()
+    _make_file(Path(box.admin, "config.worktree"))
 
 
-def boxed(bwrap: str, argv: Sequence[str], box: Box, variables: Mapping[str, str]) -> list[str]:
-    """Return the command that runs `argv` in the sandbox.
+def forget(tree: Tree) -> None:
+    """Take out of the repository what was made there for sandboxes; none of them may be in use."""
+    for folder in _branch_folders(tree):
+        (folder / _KEEP).unlink(missing_ok=True)
+        # Another branch of ours keeps it.
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def command(bwrap: str, box: Box, variables: Mapping[str, str]) -> list[str]:
+    """Return the command that runs another one, which is to follow it, in the sandbox.
 
     All is there to be read but tmux, /tmp, /run, the runs and other processes; the network is as it is. Of
     git's common directory only objects, our branches and this worktree's own files can be written: hooks and
@@ -86,7 +100,7 @@ def boxed(bwrap: str, argv: Sequence[str], box: Box, variables: Mapping[str, str
     words += ["--bind", f"{box.attempt}/out", box.attempt]
     words += _pairs("--ro-bind-try", [f"{box.attempt}/task"])
     words += [word for name in _DROPPED for word in ("--unsetenv", name)]
-    return [bwrap, *words, "--chdir", tree.directory, "--", *argv]
+    return [bwrap, *words, "--chdir", tree.directory, "--"]
 
 
 def _branch_folders(tree: Tree) -> list[Path]:
@@ -94,6 +108,12 @@ def _branch_folders(tree: Tree) -> list[Path]:
     # Without a folder of ours all branches would be in reach.
     names = [f"refs/heads/{folder}", f"logs/refs/heads/{folder}"] if folder.parts else []
     return [Path(tree.common, name) for name in names]
+
+
+def _make_file(path: Path) -> None:
+    """Make an empty file where nothing is; no link is followed that a worker has put there."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _hidden(socket: str) -> list[str]:

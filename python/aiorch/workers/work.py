@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import tempfile
 import time
@@ -17,6 +16,7 @@ from aiorch.errors import ConflictError, GitError, WorkError
 from aiorch.tree import PREFIX, Tree
 from aiorch.workers.carry import forget_rules
 from aiorch.workers.git import LONG_SECONDS, Git, git_in
+from aiorch.workers.sandbox import forget
 from aiorch.workers.worktree import admin_dir, inside, worktrees
 
 KEPT = f"refs/{PREFIX}/discarded"
@@ -122,6 +122,7 @@ def merge(tree: Tree, message: str, *, is_working: bool = False) -> Merged:
     head = user.ask("rev-parse", "--verify", "HEAD^{commit}").text
     into = user.run("symbolic-ref", "--quiet", "--short", "HEAD").text or f"the detached HEAD {head[:10]}"
     _check_at_rest(user, tree.top)
+    _branch_tip(user, tree)
     work = _committed(tree, message, is_working=is_working)
     if user.holds("merge-base", "--is-ancestor", work, head):
         return Merged("", into)
@@ -272,6 +273,7 @@ def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
         if not is_working and taken.is_on_own:
             git.ask(
                 "update-ref",
+                "--no-deref",
                 "-m",
                 f"{PREFIX}: uncommitted work",
                 f"refs/heads/{tree.branch}",
@@ -279,10 +281,24 @@ def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
                 taken.tip,
             )
             # Its index is what was committed, so that nothing looks changed there.
-            whole = Path(admin_dir(tree), f"index.{PREFIX}")
-            shutil.copyfile(git.variables["GIT_INDEX_FILE"], whole)
-            whole.replace(whole.with_name("index"))
+            _put_index(Path(git.variables["GIT_INDEX_FILE"]), admin_dir(tree))
         return commit
+
+
+def _put_index(source: Path, admin: str) -> None:
+    """Put a copy of an index in the place of a worktree's own, whatever a worker has put there."""
+    try:
+        # A name that is not known beforehand, and a file that was not there: no link leads away from it.
+        descriptor, whole = tempfile.mkstemp(prefix=f"index.{PREFIX}-", dir=admin)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(source.read_bytes())
+        try:
+            os.replace(whole, f"{admin}/index")  # noqa: PTH105 - both are texts
+        except OSError:
+            os.unlink(whole)  # noqa: PTH108
+            raise
+    except OSError as error:
+        raise WorkError(f"its index in {admin} cannot be written: {error.strerror}") from error
 
 
 def _commit(git: Git, content: str, message: str, *parents: str) -> str:
@@ -326,6 +342,15 @@ def _check_submodules(tree: Tree) -> None:
 
 
 def _branch_tip(user: Git, tree: Tree) -> str:
+    """Return the commit of a worker's branch, '' without one.
+
+    Raises WorkError when it stands for another branch, which a worker must not have us move or delete.
+    """
+    name = f"refs/heads/{tree.branch}"
+    other = user.run("symbolic-ref", "--quiet", name).text
+    if other:
+        raise WorkError(f"{tree.branch} stands for {_plain(other)}, which is not the worker's: "
+                        f"`git symbolic-ref --delete {name}` takes it away")  # fmt: skip
     return user.run("rev-parse", "--verify", "--quiet", f"refs/heads/{tree.branch}^{{commit}}").text
 
 
@@ -347,6 +372,7 @@ def _forget(user: Git, tree: Tree) -> None:
     folder = Path(tree.path).parent
     if not any(str(Path(path).parent) == str(folder) for path in worktrees(user)):
         forget_rules(tree)
+        forget(tree)
         # Somebody else's file in it keeps it.
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
