@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -93,6 +94,20 @@ def test_it_reaches_no_tmux_and_sees_no_other_process(lab: Lab, repo: Repo) -> N
     assert "reached" not in text
     assert "TMUX=\n" in text
     assert int((there / "count").read_text()) < 10
+
+
+@needs_bwrap
+def test_it_reads_the_results_of_the_workers_before_and_cannot_change_them(lab: Lab, repo: Repo) -> None:
+    lab.start(BOXED)
+    read = "cat $AIORCH_INPUTS/one.md; echo bad 2>&- >>$AIORCH_INPUTS/one.md || cp $AIORCH_INPUTS/one.json ."
+    lab.delegate(
+        {"name": "one", "type": "boxed", "task": "echo hello >$AIORCH_RESULT"},
+        {"name": "two", "type": "boxed", "after": "one", "task": read},
+    )
+    lab.wait_state(one="done", two="done")
+    assert lab.workers()["two"].result == "hello"
+    record = json.loads(Path(lab.workers()["two"].directory, "one.json").read_text())
+    assert Path(record["result_file"]).read_text() == "hello\n"
 
 
 @needs_bwrap
