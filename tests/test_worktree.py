@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -219,6 +220,17 @@ def test_files_are_copied_and_folders_linked_and_git_does_not_see_them(repo: Rep
     assert exclude.read_text().count("node_modules") == 1
     forget_rules(tree)
     assert "node_modules" not in exclude.read_text()
+
+
+def test_many_at_once_each_have_their_rule(repo: Repo) -> None:
+    names = [f"cache-{number}" for number in range(8)]
+    repo.write(dict.fromkeys(names, "x"))
+    trees = [made(repo.top, name) for name in names]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda tree, name: carry(tree, [name], []), trees, names))
+    rules = (repo.top / ".git/info/exclude").read_text().splitlines()
+    assert {f"/{name}" for name in names} <= set(rules)
+    assert [path.name for path in (repo.top / ".git/info").iterdir()] == ["exclude"]
 
 
 def test_a_link_in_the_tree_does_not_lead_copies_out_of_it(repo: Repo, tmp_path: Path) -> None:
