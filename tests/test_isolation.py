@@ -76,6 +76,52 @@ def test_a_retry_has_the_same_worktree_and_its_work(lab: Lab, repo: Repo) -> Non
     assert repo.branches == ["aiorch/api", "main"]
 
 
+def test_two_whose_names_lead_to_one_worktree_get_one_each(lab: Lab, repo: Repo) -> None:
+    repo.git("branch", "aiorch/claude")
+    lab.start(APART)
+    task = "echo $AIORCH_BRANCH >mine"
+    apart(lab, **{"claude": task, "claude-2": task})
+    lab.wait_state(**{"claude": "done", "claude-2": "done"})
+    there = [Path(row.directory, "mine").read_text() for row in lab.workers().values()]
+    assert sorted(there) == sorted(
+        f"{name}\n" for name in repo.branches if name not in ("main", "aiorch/claude")
+    )
+    assert len(set(there)) == 2
+
+
+QUICKER = """#!/bin/sh
+[ -e {root}/once ] || git -C {top} worktree add -q -b aiorch/api {there}
+touch {root}/once
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+def test_one_that_another_session_was_quicker_with_gets_the_next(lab: Lab, repo: Repo) -> None:
+    lab.put_program("bwrap", QUICKER.format(root=lab.root, top=repo.top, there=tree_of(lab)))
+    lab.start(f'{APART}[types.boxed]\ncommand = ["sh", "-c", "{{task}}"]\n'
+              'isolation = "worktree"\nsandbox = "bwrap"\n')  # fmt: skip
+    lab.delegate({"name": "api", "type": "boxed", "task": "touch here"})
+    lab.wait_state(api="done")
+    assert lab.workers()["api"].directory == str(tree_of(lab, "api-2"))
+    assert repo.branches == ["aiorch/api", "aiorch/api-2", "main"]
+
+
+def test_what_is_not_the_workers_is_neither_merged_nor_discarded(lab: Lab, repo: Repo) -> None:
+    lab.start(f'setup = ["false"]\n{APART}')
+    apart(lab, api="true")
+    lab.wait_state(api="failed")
+    owner = repo.top / ".git/worktrees/api/aiorch"
+    mine = owner.read_text()
+    owner.write_text("another-run/w1\n")
+    for verb in ("merge", "discard"):
+        assert "somebody else's" in lab.aiorch(verb, "api", check=False).stderr
+    owner.write_text(mine)
+    lab.aiorch("discard", "api")
+    assert repo.branches == ["main"]
+
+
 def test_setup_that_fails_keeps_the_worker_from_running(lab: Lab, repo: Repo) -> None:
     lab.start(f'setup = ["sh", "-c", "echo no network; exit 4"]\n{APART}')
     apart(lab, api="touch ran")

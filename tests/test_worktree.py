@@ -13,12 +13,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aiorch.errors import IsolationError
+from aiorch.errors import IsolationError, TakenError
 from aiorch.plan.schema import clean_name
 from aiorch.tree import Tree, TreeState, branch_name, label, tree_of
 from aiorch.workers.carry import carry, forget_rules, set_up
 from aiorch.workers.git import git_in
-from aiorch.workers.worktree import MARK, again, choose, fill_submodules, make, survey
+from aiorch.workers.owner import beginning, claim
+from aiorch.workers.worktree import MARK, admin_dir, again, choose, fill_submodules, is_own, make, survey
 from support.lab import alive, until
 from support.repository import Repo
 
@@ -75,6 +76,43 @@ def test_a_taken_branch_or_folder_gives_the_next_number(repo: Repo) -> None:
     repo.git("branch", "aiorch/api")
     Path(f"{repo.top}.aiorch/api-2").mkdir(parents=True)
     assert made(repo.top).branch == "aiorch/api-3"
+
+
+def test_what_others_are_to_have_is_gone_around(repo: Repo) -> None:
+    found = survey(str(repo.top))
+    first = choose(found, "api")
+    second = choose(found, "api", [first])
+    assert (second.branch, choose(found, "api-2", [first, second]).branch) == (
+        "aiorch/api-2",
+        "aiorch/api-2-2",
+    )
+
+
+@pytest.mark.parametrize("state", [TreeState.CHOSEN, TreeState.READY])
+def test_one_that_was_made_for_another_is_left_to_it(repo: Repo, state: TreeState) -> None:
+    tree = made(repo.top)
+    with pytest.raises(TakenError, match="somebody else's"):
+        make(replace(tree, state=state), "another")
+    make(tree, "mark")
+
+
+def test_one_that_another_is_just_making_is_left_to_it(repo: Repo) -> None:
+    tree = choose(survey(str(repo.top)), "api")
+    words = ("--lock", "--reason", beginning("another"), "-b", tree.branch)
+    repo.git("worktree", "add", "-q", *words, tree.path)
+    with pytest.raises(TakenError):
+        make(tree, "mark")
+    assert not is_own(tree, "mark")
+    claim(admin_dir(tree), "mark")
+    assert is_own(tree, "mark")
+
+
+def test_one_in_which_a_worker_was_before_owners_were_written_down_is_gone_on_with(repo: Repo) -> None:
+    tree = made(repo.top)
+    Path(admin_dir(tree), "aiorch").unlink()
+    make(tree, "mark")
+    with pytest.raises(TakenError):
+        make(replace(tree, state=TreeState.CHOSEN), "mark")
 
 
 def test_a_branch_called_like_our_prefix_is_gone_around(repo: Repo) -> None:
@@ -149,7 +187,7 @@ def test_making_it_again_changes_nothing(repo: Repo) -> None:
 def test_one_that_git_did_not_finish_is_made_whole(repo: Repo) -> None:
     tree = made(repo.top)
     Path(tree.path, "a.txt").unlink()
-    repo.git("worktree", "lock", "--reason", "initializing", tree.path)
+    repo.git("worktree", "lock", "--reason", beginning("mark"), tree.path)
     make(replace(tree, state=TreeState.CHOSEN), "mark")
     assert Path(tree.path, "a.txt").exists()
     assert repo.branches == ["aiorch/api", "main"]

@@ -6,7 +6,7 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,14 @@ from aiorch.config import Config
 from aiorch.engine.order import worker_environment
 from aiorch.engine.overlap import Overlaps
 from aiorch.engine.primary import Primary
-from aiorch.errors import AiorchError, IsolationError
+from aiorch.errors import AiorchError, IsolationError, TakenError
 from aiorch.journal import Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.local import Job
 from aiorch.tree import Tree, TreeState
 from aiorch.ui.report import counted
 from aiorch.workers import sandbox
 from aiorch.workers.carry import carry, set_up
+from aiorch.workers.owner import mark_of
 from aiorch.workers.worktree import (
     MARK,
     Repository,
@@ -183,14 +184,25 @@ class Isolation:
         folder = self._workers / f"w{row.number}"
         wishes = _Wishes(
             row, self.config, self._primary.working_directory(), self._primary.environment(),
-            str(folder), folder.with_suffix(".setup.log"),
+            mark_of(self._workers, row.number), folder.with_suffix(".setup.log"),
         )  # fmt: skip
         self._journal.set_worker(row.number, reason=PREPARING)
         tree = self._journal.tree(row.number)
-        self._run(wishes, partial(_choose, wishes, tree))
+        self._run(wishes, partial(_choose, wishes, tree, self._others(row)))
+
+    def _others(self, row: WorkerRow) -> list[Tree]:
+        """Return the worktrees that other workers of the run have or are to have."""
+        trees = self._journal.trees().items()
+        return [
+            tree for number, tree in trees if number != row.number and tree.state is not TreeState.DISCARDED
+        ]
 
     def _go_on(self, wishes: _Wishes, chosen: _Chosen) -> None:
-        number, tree = wishes.row.number, chosen.tree
+        number, tree, others = wishes.row.number, chosen.tree, self._others(wishes.row)
+        if tree.state is not TreeState.READY and any(map(tree.collides, others)):
+            # Another worker was given it while this one was looking.
+            self._run(wishes, partial(_choose, wishes, None, others))
+            return
         with self._journal.transaction(durable=True):
             if self._journal.tree(number) != tree:
                 self._journal.set_tree(number, tree)
@@ -233,17 +245,20 @@ class Isolation:
         return replace(job, argv=sandbox.boxed(ready.bwrap, job.argv, box, job.environment))
 
 
-def _choose(wishes: _Wishes, tree: Tree | None) -> _Chosen:
+def _choose(wishes: _Wishes, tree: Tree | None, others: Collection[Tree]) -> _Chosen:
     kept = again(tree) if tree is not None else None
     found = survey(kept.top if kept else wishes.directory)
-    return _Chosen(kept or choose(found, wishes.row.name), found)
+    return _Chosen(kept or choose(found, wishes.row.name, others), found)
 
 
-def _make(wishes: _Wishes, chosen: _Chosen) -> _Ready:
+def _make(wishes: _Wishes, chosen: _Chosen) -> _Ready | _Chosen:
     tree, kind, config = chosen.tree, wishes.row.type, wishes.config
     path = wishes.variables.get("PATH", os.defpath)
     bwrap = sandbox.find_bwrap(path) if config.is_sandboxed(kind) else ""
-    make(tree, wishes.mark)
+    try:
+        make(tree, wishes.mark)
+    except TakenError:
+        return _choose(wishes, None, ())
     notes = []
     if tree.state is not TreeState.READY:
         if failed := fill_submodules(tree, wishes.mark):
