@@ -12,6 +12,7 @@ import pytest
 from aiorch.engine.isolation import PREPARING
 from aiorch.journal import Event, Tag
 from aiorch.ui.monitor import format_event
+from aiorch.workers.owner import held, lock_file
 from support.lab import Lab, alive, until
 from support.repository import Repo
 
@@ -142,15 +143,31 @@ def test_a_setup_that_takes_long_holds_nobody_else_up(lab: Lab, repo: Repo) -> N
 
 
 def test_one_that_is_killed_while_it_is_prepared_does_not_start(lab: Lab, repo: Repo) -> None:
-    gate = lab.root / "gate"
-    lab.start(f'setup = ["sh", "-c", "while [ ! -e {gate} ]; do sleep 0.02; done"]\n{APART}')
+    pid, gate = lab.root / "pid", lab.root / "gate"
+    wait = f"echo $$ >{pid}; while [ ! -e {gate} ]; do sleep 0.02; done"
+    lab.start(f'setup = ["sh", "-c", "{wait}"]\n{APART}')
     apart(lab, api="touch ran")
-    until(lambda: tree_of(lab).exists(), "it is being prepared")
+    until(lambda: pid.exists() and pid.read_text(), "its setup runs")
+    assert "still being made" in lab.aiorch("discard", "api", check=False).stderr
     lab.aiorch("kill", "api")
+    until(lambda: not alive(int(pid.read_text())), "its setup is ended")
+    until(lambda: lab.aiorch("discard", "api", check=False).returncode == 0, "it is discarded")
+    assert (lab.workers()["api"].state, repo.branches) == ("killed", ["main"])
+    assert not tree_of(lab).exists()
     gate.touch()
-    lab.wait_told("ISOLATED", "api")
-    assert lab.workers()["api"].state == "killed"
-    assert not (tree_of(lab) / "ran").exists()
+    lab.aiorch("retry", "api")
+    lab.wait_state(api="done")
+    assert (tree_of(lab) / "ran").exists()
+
+
+def test_what_is_still_being_made_is_not_discarded(lab: Lab, repo: Repo) -> None:
+    lab.start(APART)
+    apart(lab, api="true")
+    lab.wait_state(api="done")
+    with held(lock_file(lab.run / "workers", lab.workers()["api"].number)):
+        assert "try again in a moment" in lab.aiorch("discard", "api", check=False).stderr
+    lab.aiorch("discard", "api")
+    assert not tree_of(lab).exists()
 
 
 def test_an_engine_that_is_lost_during_the_setup_is_followed_by_one_that_does_it_again(

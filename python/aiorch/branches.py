@@ -21,8 +21,8 @@ from aiorch.tree import Tree, TreeState, branch_name
 from aiorch.ui.report import counted, printable, use_color
 from aiorch.workers import work
 from aiorch.workers.git import git_in
-from aiorch.workers.owner import mark_of
-from aiorch.workers.worktree import is_own, survey, worktrees
+from aiorch.workers.owner import held, lock_file, mark_of
+from aiorch.workers.worktree import end_leftovers, is_own, survey, worktrees
 
 _COLORS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
 
@@ -95,7 +95,7 @@ def discard(options: argparse.Namespace) -> int:
         raise WorkError(f"{found.name} is still at work: `aiorch kill {found.name}` ends it")
     if found.row is not None and found.row.state is WorkerState.QUEUED:
         raise WorkError(f"{found.name} is to be tried again: `aiorch kill {found.name}` keeps it from that")
-    done = work.discard(found.tree)
+    done = _discarded(found)
     _say(printable(f"removed {found.tree.path} and branch {found.tree.branch}"))
     if done.ignored:
         _say(printable(f"files that git ignores went with it: {', '.join(done.ignored)}"))
@@ -105,6 +105,16 @@ def discard(options: argparse.Namespace) -> int:
         _say("it had no work that is not in your branch")
     _tell(found, "discarded", f"{found.name}: {f'kept as {done.ref}' if done.ref else 'nothing to keep'}")
     return 0
+
+
+def _discarded(found: _Found) -> work.Discarded:
+    if found.row is None or found.root is None:
+        return work.discard(found.tree)
+    workers, number = _workers(found.root), found.row.number
+    with held(lock_file(workers, number), wait=False):
+        # Of a setup whose engine is lost.
+        end_leftovers(mark_of(workers, number))
+        return work.discard(found.tree)
 
 
 def _find(options: argparse.Namespace) -> _Found:

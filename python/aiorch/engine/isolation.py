@@ -7,7 +7,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from aiorch.tree import Tree, TreeState
 from aiorch.ui.report import counted
 from aiorch.workers import sandbox
 from aiorch.workers.carry import carry, set_up
-from aiorch.workers.owner import mark_of
+from aiorch.workers.owner import held, lock_file, mark_of
 from aiorch.workers.worktree import (
     MARK,
     Repository,
@@ -43,7 +43,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Wishes:
-    """What one attempt's place is made by; `mark` names it to an engine that comes after a lost one."""
+    """What one attempt's place is made by; `mark` names it to an engine that comes after a lost one.
+
+    `lock` is held meanwhile. `given_up` is set when the worker was ended before it began.
+    """
 
     row: WorkerRow
     config: Config
@@ -51,6 +54,13 @@ class _Wishes:
     variables: Mapping[str, str]
     mark: str
     log: Path
+    lock: Path
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+    def go_on(self) -> None:
+        """Raise IsolationError when nobody waits for it any more."""
+        if self.given_up.is_set():
+            raise IsolationError("it was ended before its worktree was made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +124,13 @@ class Isolation:
             wishes, outcome = self._outcomes.get()
             del self._busy[wishes.row.number]
             row = self._journal.worker(wishes.row.number)
-            if isinstance(outcome, _Chosen):
-                # Another try, or the end of the worker, may have come in between.
-                if row.state is WorkerState.QUEUED:
-                    self._go_on(wishes, outcome)
-            elif isinstance(outcome, _Ready):
+            # The end of the worker, and another try, may have come in between.
+            is_wanted = row.state is WorkerState.QUEUED and not wishes.given_up.is_set()
+            if isinstance(outcome, _Ready):
                 self._note_ready(row, outcome)
-            elif row.state is WorkerState.QUEUED:
+            elif isinstance(outcome, _Chosen) and is_wanted:
+                self._go_on(wishes, outcome)
+            elif isinstance(outcome, _Failed) and is_wanted:
                 failed.append((row, outcome.reason))
         return failed
 
@@ -167,7 +177,10 @@ class Isolation:
             self.overlaps.started()
 
     def ended(self, row: WorkerRow) -> None:
-        """Take note that a worker has ended."""
+        """Take note that a worker has ended; what is being prepared for it ends, too."""
+        if wishes := self._busy.get(row.number):
+            wishes.given_up.set()
+            end_leftovers(wishes.mark)
         if self._journal.tree(row.number) is not None:
             self.overlaps.ended(row)
 
@@ -185,6 +198,7 @@ class Isolation:
         wishes = _Wishes(
             row, self.config, self._primary.working_directory(), self._primary.environment(),
             mark_of(self._workers, row.number), folder.with_suffix(".setup.log"),
+            lock_file(self._workers, row.number),
         )  # fmt: skip
         self._journal.set_worker(row.number, reason=PREPARING)
         tree = self._journal.tree(row.number)
@@ -206,12 +220,15 @@ class Isolation:
         with self._journal.transaction(durable=True):
             if self._journal.tree(number) != tree:
                 self._journal.set_tree(number, tree)
-        self._run(wishes, partial(_make, wishes, chosen))
+        self._run(wishes, partial(_make_alone, wishes, chosen))
 
     def _note_ready(self, row: WorkerRow, ready: _Ready) -> None:
         tree = ready.tree
         with self._journal.transaction():
             known = self._journal.tree(row.number)
+            if known is not None and known.state is TreeState.DISCARDED:
+                # It is gone: one that is tried again gets another.
+                return
             if known is None or known.state is not TreeState.READY:
                 self._journal.set_tree(row.number, replace(tree, state=TreeState.READY))
                 self._journal.add_event(Tag.ISOLATED, f"{row.name}: branch {tree.branch} in {tree.path}")
@@ -251,10 +268,17 @@ def _choose(wishes: _Wishes, tree: Tree | None, others: Collection[Tree]) -> _Ch
     return _Chosen(kept or choose(found, wishes.row.name, others), found)
 
 
+def _make_alone(wishes: _Wishes, chosen: _Chosen) -> _Ready | _Chosen:
+    # Meanwhile nobody removes it.
+    with held(wishes.lock):
+        return _make(wishes, chosen)
+
+
 def _make(wishes: _Wishes, chosen: _Chosen) -> _Ready | _Chosen:
     tree, kind, config = chosen.tree, wishes.row.type, wishes.config
     path = wishes.variables.get("PATH", os.defpath)
     bwrap = sandbox.find_bwrap(path) if config.is_sandboxed(kind) else ""
+    wishes.go_on()
     try:
         make(tree, wishes.mark)
     except TakenError:
@@ -263,12 +287,14 @@ def _make(wishes: _Wishes, chosen: _Chosen) -> _Ready | _Chosen:
     if tree.state is not TreeState.READY:
         if failed := fill_submodules(tree, wishes.mark):
             notes.append(f"submodules without files: {', '.join(failed)}")
+        wishes.go_on()
         carry(tree, config.copy, config.link)
         # Where the lead is may not be in the commit.
         Path(tree.directory).mkdir(parents=True, exist_ok=True)
         if command := config.setup_of(kind):
             given = worker_environment(wishes.variables)
             more = {**worker_variables(tree), "AIORCH_WORKER": wishes.row.name, MARK: wishes.mark}
+            wishes.go_on()
             set_up(tree, command, {**given, **more}, wishes.log)
         if chosen.found.changed:
             files = counted(chosen.found.changed, "file")

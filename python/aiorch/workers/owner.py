@@ -63,10 +63,11 @@ def held(lock: Path, *, wait: bool = True) -> Iterator[None]:
     """
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise WorkError("its worktree is still being made, or removed: try again in a moment") from error
         yield
-    except BlockingIOError as error:
-        raise WorkError("its worktree is still being made, or removed: try again in a moment") from error
     finally:
         os.close(descriptor)
 
