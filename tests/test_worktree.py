@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,13 +14,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aiorch.errors import IsolationError, TakenError
+from aiorch.errors import GitError, IsolationError, TakenError
 from aiorch.plan.schema import clean_name
 from aiorch.tree import Tree, TreeState, branch_name, label, tree_of
 from aiorch.workers.carry import carry, forget_rules, set_up
 from aiorch.workers.git import git_in
 from aiorch.workers.owner import beginning, claim
-from aiorch.workers.worktree import MARK, admin_dir, again, choose, fill_submodules, is_own, make, survey
+from aiorch.workers.worktree import (
+    MARK,
+    admin_dir,
+    again,
+    choose,
+    fill_submodules,
+    is_own,
+    make,
+    survey,
+    worktrees,
+)
 from support.lab import alive, until
 from support.repository import Repo
 
@@ -154,6 +165,43 @@ def test_inside_of_another_repository_it_goes_elsewhere(tmp_path: Path, repo: Re
     tree = made(inner.top)
     assert tree.path.startswith(f"{tmp_path}/home/.local/share/aiorch/worktrees/vendor-")
     assert "aiorch" not in repo.git("status", "--porcelain", "-uall")
+
+
+OLD_GIT = """#!/bin/sh
+case " $* " in
+*" worktree list "*" -z "*) echo "error: unknown switch 'z'" >&2; exit 129 ;;
+*" version "*) echo git version {version}; exit ;;
+esac
+exec {git} "$@"
+"""
+
+
+def put_old_git(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    program = folder / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(OLD_GIT.format(version=version, git=shutil.which("git")))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def test_with_a_git_that_ends_names_by_lines(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_old_git(tmp_path, monkeypatch, "2.34.1")
+    tree = made(repo.top)
+    repo.git("worktree", "lock", "--reason", "two\nlines", tree.path)
+    assert worktrees(git_in(tree.top))[tree.path]["branch"] == "refs/heads/aiorch/api"
+    for name in ("a\nb", "a\nworktree /x", "a\nbranch x\n\nworktree /x"):
+        repo.git("worktree", "add", "-q", "--detach", str(tmp_path / "odd" / name))
+        with pytest.raises(GitError, match="line break"):
+            worktrees(git_in(tree.top))
+        repo.git("worktree", "remove", str(tmp_path / "odd" / name))
+
+
+def test_a_git_that_is_too_old_is_told(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_old_git(tmp_path, monkeypatch, "2.25.1")
+    with pytest.raises(IsolationError, match=r"need git 2\.33 or newer, and this is git version 2\.25\.1"):
+        survey(str(repo.top))
 
 
 def test_hooks_and_monitors_of_a_project_do_not_run(repo: Repo) -> None:

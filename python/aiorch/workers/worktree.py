@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import time
 from collections.abc import Collection, Mapping
@@ -13,12 +14,14 @@ from pathlib import Path
 from aiorch import paths, process
 from aiorch.errors import GitError, IsolationError, TakenError
 from aiorch.tree import PREFIX, Tree, TreeState, branch_name, label
-from aiorch.workers.git import LONG_SECONDS, Git, git_in, said
+from aiorch.workers.git import LONG_SECONDS, Done, Git, git_in, said
 from aiorch.workers.owner import beginning, claim, is_half, is_locked, owner_of
 
 MARK = "AIORCH_PREPARES"
 """In the environment of all that prepares a worktree: what a lost engine left running is known by it."""
 
+_LEAST_GIT = (2, 33)
+_USAGE_STATUS = 129
 _OUTSIDE = 'or set isolation = "none" for its type in config.toml'
 _GONE_SECONDS = 5.0
 
@@ -41,6 +44,7 @@ class Repository:
 def survey(directory: str) -> Repository:
     """Return the repository around a directory. Raises IsolationError where no worktree can be made of it."""
     git = git_in(directory)
+    _check_version(git)
     shown = f"{directory} is"
     found = git.run("rev-parse", "--is-bare-repository", "--is-inside-git-dir")
     if found.status != 0:
@@ -135,16 +139,16 @@ def end_leftovers(mark: str) -> None:
 
 
 def worktrees(git: Git) -> dict[str, dict[str, str]]:
-    """Return what git knows of each worktree, by its path: `branch`, `locked` and so on."""
-    found: dict[str, dict[str, str]] = {}
-    facts: dict[str, str] = {}
-    for line in os.fsdecode(git.ask("worktree", "list", "--porcelain", "-z").out).split("\0"):
-        name, _, value = line.partition(" ")
-        if name == "worktree":
-            facts = found.setdefault(value, {})
-        elif name:
-            facts[name] = value
-    return found
+    """Return what git knows of each worktree, by its path: `branch`, `locked` and so on.
+
+    Raises GitError when git cannot tell, git before 2.36 also where the name of a folder has a line break.
+    """
+    done = git.run("worktree", "list", "--porcelain", "-z")
+    if done.status == _USAGE_STATUS:
+        return _listing(git.ask("worktree", "list", "--porcelain"), "\n")
+    if done.status != 0:
+        raise GitError(f"git worktree list: {said(done)}")
+    return _listing(done, "\0")
 
 
 def is_listed(git: Git, tree: Tree) -> bool:
@@ -205,6 +209,16 @@ def worker_variables(tree: Tree) -> Mapping[str, str]:
     return {"AIORCH_WORKTREE": tree.path, "AIORCH_BRANCH": tree.branch, "AIORCH_REPOSITORY": tree.top}
 
 
+def _check_version(git: Git) -> None:
+    text = git.ask("version").text
+    found = re.search(r"(\d+)\.(\d+)", text)
+    if found and (int(found[1]), int(found[2])) < _LEAST_GIT:
+        least = ".".join(map(str, _LEAST_GIT))
+        raise IsolationError(
+            f"worktrees need git {least} or newer, and this is {text}: update it, {_OUTSIDE}"
+        )
+
+
 def _root(found: Repository) -> Path:
     """Return the folder of a repository's worktrees: beside it, where tools that look upwards find the same.
 
@@ -218,6 +232,25 @@ def _root(found: Repository) -> Path:
         return beside
     key = hashlib.sha256(os.fsencode(found.top)).hexdigest()[:8]
     return paths.data_dir() / "worktrees" / f"{label(top.name)}-{key}"
+
+
+def _listing(done: Done, end: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    facts: dict[str, str] = {}
+    for line in os.fsdecode(done.out).split(end):
+        name, _, value = line.partition(" ")
+        if name == "worktree":
+            facts = found.setdefault(value, {})
+        elif name:
+            facts[name] = value
+    # Each has a commit or is bare, and git says no more than this: what else is there is of a name.
+    known = {"HEAD", "branch", "detached", "bare", "locked", "prunable"}
+    if end == "\n" and any(
+        not facts.keys() & {"HEAD", "bare"} or facts.keys() - known for facts in found.values()
+    ):
+        raise GitError("the name of a worktree's folder has a line break, which git tells from 2.36 on: "
+                       "rename the folder, or update git")  # fmt: skip
+    return found
 
 
 def _has_branch(git: Git, name: str) -> bool:
