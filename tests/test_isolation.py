@@ -12,6 +12,7 @@ import pytest
 from aiorch.engine.isolation import PREPARING
 from aiorch.journal import Event, Tag
 from aiorch.ui.monitor import format_event
+from aiorch.workers.owner import held, lock_file
 from support.lab import Lab, alive, until
 from support.repository import Repo
 
@@ -76,6 +77,52 @@ def test_a_retry_has_the_same_worktree_and_its_work(lab: Lab, repo: Repo) -> Non
     assert repo.branches == ["aiorch/api", "main"]
 
 
+def test_two_whose_names_lead_to_one_worktree_get_one_each(lab: Lab, repo: Repo) -> None:
+    repo.git("branch", "aiorch/claude")
+    lab.start(APART)
+    task = "echo $AIORCH_BRANCH >mine"
+    apart(lab, **{"claude": task, "claude-2": task})
+    lab.wait_state(**{"claude": "done", "claude-2": "done"})
+    there = [Path(row.directory, "mine").read_text() for row in lab.workers().values()]
+    assert sorted(there) == sorted(
+        f"{name}\n" for name in repo.branches if name not in ("main", "aiorch/claude")
+    )
+    assert len(set(there)) == 2
+
+
+QUICKER = """#!/bin/sh
+[ -e {root}/once ] || git -C {top} worktree add -q -b aiorch/api {there}
+touch {root}/once
+while [ "$1" != -- ]; do shift; done
+shift
+exec "$@"
+"""
+
+
+def test_one_that_another_session_was_quicker_with_gets_the_next(lab: Lab, repo: Repo) -> None:
+    lab.put_program("bwrap", QUICKER.format(root=lab.root, top=repo.top, there=tree_of(lab)))
+    lab.start(f'{APART}[types.boxed]\ncommand = ["sh", "-c", "{{task}}"]\n'
+              'isolation = "worktree"\nsandbox = "bwrap"\n')  # fmt: skip
+    lab.delegate({"name": "api", "type": "boxed", "task": "touch here"})
+    lab.wait_state(api="done")
+    assert lab.workers()["api"].directory == str(tree_of(lab, "api-2"))
+    assert repo.branches == ["aiorch/api", "aiorch/api-2", "main"]
+
+
+def test_what_is_not_the_workers_is_neither_merged_nor_discarded(lab: Lab, repo: Repo) -> None:
+    lab.start(f'setup = ["false"]\n{APART}')
+    apart(lab, api="true")
+    lab.wait_state(api="failed")
+    owner = repo.top / ".git/worktrees/api/aiorch"
+    mine = owner.read_text()
+    owner.write_text("another-run/w1\n")
+    for verb in ("merge", "discard"):
+        assert "somebody else's" in lab.aiorch(verb, "api", check=False).stderr
+    owner.write_text(mine)
+    lab.aiorch("discard", "api")
+    assert repo.branches == ["main"]
+
+
 def test_setup_that_fails_keeps_the_worker_from_running(lab: Lab, repo: Repo) -> None:
     lab.start(f'setup = ["sh", "-c", "echo no network; exit 4"]\n{APART}')
     apart(lab, api="touch ran")
@@ -96,15 +143,31 @@ def test_a_setup_that_takes_long_holds_nobody_else_up(lab: Lab, repo: Repo) -> N
 
 
 def test_one_that_is_killed_while_it_is_prepared_does_not_start(lab: Lab, repo: Repo) -> None:
-    gate = lab.root / "gate"
-    lab.start(f'setup = ["sh", "-c", "while [ ! -e {gate} ]; do sleep 0.02; done"]\n{APART}')
+    pid, gate = lab.root / "pid", lab.root / "gate"
+    wait = f"echo $$ >{pid}; while [ ! -e {gate} ]; do sleep 0.02; done"
+    lab.start(f'setup = ["sh", "-c", "{wait}"]\n{APART}')
     apart(lab, api="touch ran")
-    until(lambda: tree_of(lab).exists(), "it is being prepared")
+    until(lambda: pid.exists() and pid.read_text(), "its setup runs")
+    assert "still being made" in lab.aiorch("discard", "api", check=False).stderr
     lab.aiorch("kill", "api")
+    until(lambda: not alive(int(pid.read_text())), "its setup is ended")
+    until(lambda: lab.aiorch("discard", "api", check=False).returncode == 0, "it is discarded")
+    assert (lab.workers()["api"].state, repo.branches) == ("killed", ["main"])
+    assert not tree_of(lab).exists()
     gate.touch()
-    lab.wait_told("ISOLATED", "api")
-    assert lab.workers()["api"].state == "killed"
-    assert not (tree_of(lab) / "ran").exists()
+    lab.aiorch("retry", "api")
+    lab.wait_state(api="done")
+    assert (tree_of(lab) / "ran").exists()
+
+
+def test_what_is_still_being_made_is_not_discarded(lab: Lab, repo: Repo) -> None:
+    lab.start(APART)
+    apart(lab, api="true")
+    lab.wait_state(api="done")
+    with held(lock_file(lab.run / "workers", lab.workers()["api"].number)):
+        assert "try again in a moment" in lab.aiorch("discard", "api", check=False).stderr
+    lab.aiorch("discard", "api")
+    assert not tree_of(lab).exists()
 
 
 def test_an_engine_that_is_lost_during_the_setup_is_followed_by_one_that_does_it_again(

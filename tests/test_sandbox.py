@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -130,6 +131,34 @@ def test_what_it_leaves_is_looked_at_from_inside(tmp_path: Path) -> None:
         assert (there / "a.txt").read_text() == "two\n"
         assert (there / ".git").is_dir()
         assert not mark.exists()
+
+
+@needs_bwrap
+def test_it_reads_the_results_of_the_workers_before_and_cannot_change_them(lab: Lab, repo: Repo) -> None:
+    lab.start(BOXED)
+    read = "cat $AIORCH_INPUTS/one.md; echo bad 2>&- >>$AIORCH_INPUTS/one.md || cp $AIORCH_INPUTS/one.json ."
+    lab.delegate(
+        {"name": "one", "type": "boxed", "task": "echo hello >$AIORCH_RESULT"},
+        {"name": "two", "type": "boxed", "after": "one", "task": read},
+    )
+    lab.wait_state(one="done", two="done")
+    assert lab.workers()["two"].result == "hello"
+    record = json.loads(Path(lab.workers()["two"].directory, "one.json").read_text())
+    assert Path(record["result_file"]).read_text() == "hello\n"
+    assert json.loads(lab.aiorch("show", "one", "--json").stdout)["result_file"] == record["result_file"]
+
+
+@needs_bwrap
+def test_a_check_whose_sandbox_cannot_be_made_fails_and_holds_no_other_up(lab: Lab, repo: Repo) -> None:
+    lab.start(f'retries = 0\n{BOXED}check = ["test", "-e", "go"]\n')
+    wait = "while [ ! -e go ]; do sleep 0.02; done"
+    lab.delegate(*({"name": name, "type": "boxed", "task": wait} for name in ("api", "auth")))
+    lab.wait_state(api="working", auth="working")
+    shutil.rmtree(repo.top / ".git/worktrees/api")
+    for name in ("api", "auth"):
+        (lab.project.with_name(f"{lab.project.name}.aiorch") / name / "go").touch()
+    lab.wait_state(api="failed", auth="done")
+    assert "check: git knows no worktree" in lab.workers()["api"].reason
 
 
 @needs_bwrap

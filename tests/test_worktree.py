@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +14,23 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aiorch.errors import IsolationError
+from aiorch.errors import GitError, IsolationError, TakenError
 from aiorch.plan.schema import clean_name
 from aiorch.tree import Tree, TreeState, branch_name, label, tree_of
 from aiorch.workers.carry import carry, forget_rules, set_up
 from aiorch.workers.git import git_in
-from aiorch.workers.worktree import MARK, again, choose, fill_submodules, make, survey
+from aiorch.workers.owner import beginning, claim
+from aiorch.workers.worktree import (
+    MARK,
+    admin_dir,
+    again,
+    choose,
+    fill_submodules,
+    is_own,
+    make,
+    survey,
+    worktrees,
+)
 from support.lab import alive, until
 from support.repository import Repo
 
@@ -76,6 +89,43 @@ def test_a_taken_branch_or_folder_gives_the_next_number(repo: Repo) -> None:
     assert made(repo.top).branch == "aiorch/api-3"
 
 
+def test_what_others_are_to_have_is_gone_around(repo: Repo) -> None:
+    found = survey(str(repo.top))
+    first = choose(found, "api")
+    second = choose(found, "api", [first])
+    assert (second.branch, choose(found, "api-2", [first, second]).branch) == (
+        "aiorch/api-2",
+        "aiorch/api-2-2",
+    )
+
+
+@pytest.mark.parametrize("state", [TreeState.CHOSEN, TreeState.READY])
+def test_one_that_was_made_for_another_is_left_to_it(repo: Repo, state: TreeState) -> None:
+    tree = made(repo.top)
+    with pytest.raises(TakenError, match="somebody else's"):
+        make(replace(tree, state=state), "another")
+    make(tree, "mark")
+
+
+def test_one_that_another_is_just_making_is_left_to_it(repo: Repo) -> None:
+    tree = choose(survey(str(repo.top)), "api")
+    words = ("--lock", "--reason", beginning("another"), "-b", tree.branch)
+    repo.git("worktree", "add", "-q", *words, tree.path)
+    with pytest.raises(TakenError):
+        make(tree, "mark")
+    assert not is_own(tree, "mark")
+    claim(admin_dir(tree), "mark")
+    assert is_own(tree, "mark")
+
+
+def test_one_in_which_a_worker_was_before_owners_were_written_down_is_gone_on_with(repo: Repo) -> None:
+    tree = made(repo.top)
+    Path(admin_dir(tree), "aiorch").unlink()
+    make(tree, "mark")
+    with pytest.raises(TakenError):
+        make(replace(tree, state=TreeState.CHOSEN), "mark")
+
+
 def test_a_branch_called_like_our_prefix_is_gone_around(repo: Repo) -> None:
     repo.git("branch", "aiorch")
     assert made(repo.top).branch == "aiorch-api"
@@ -117,6 +167,43 @@ def test_inside_of_another_repository_it_goes_elsewhere(tmp_path: Path, repo: Re
     assert "aiorch" not in repo.git("status", "--porcelain", "-uall")
 
 
+OLD_GIT = """#!/bin/sh
+case " $* " in
+*" worktree list "*" -z "*) echo "error: unknown switch 'z'" >&2; exit 129 ;;
+*" version "*) echo git version {version}; exit ;;
+esac
+exec {git} "$@"
+"""
+
+
+def put_old_git(folder: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    program = folder / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(OLD_GIT.format(version=version, git=shutil.which("git")))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+def test_with_a_git_that_ends_names_by_lines(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_old_git(tmp_path, monkeypatch, "2.34.1")
+    tree = made(repo.top)
+    repo.git("worktree", "lock", "--reason", "two\nlines", tree.path)
+    assert worktrees(git_in(tree.top))[tree.path]["branch"] == "refs/heads/aiorch/api"
+    for name in ("a\nb", "a\nworktree /x", "a\nbranch x\n\nworktree /x"):
+        repo.git("worktree", "add", "-q", "--detach", str(tmp_path / "odd" / name))
+        with pytest.raises(GitError, match="line break"):
+            worktrees(git_in(tree.top))
+        repo.git("worktree", "remove", str(tmp_path / "odd" / name))
+
+
+def test_a_git_that_is_too_old_is_told(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_old_git(tmp_path, monkeypatch, "2.25.1")
+    with pytest.raises(IsolationError, match=r"need git 2\.33 or newer, and this is git version 2\.25\.1"):
+        survey(str(repo.top))
+
+
 def test_hooks_and_monitors_of_a_project_do_not_run(repo: Repo) -> None:
     trap = repo.top.parent / "ran"
     repo.write({"hooks/post-checkout": f"#!/bin/sh\ntouch {trap}\n"})
@@ -148,7 +235,7 @@ def test_making_it_again_changes_nothing(repo: Repo) -> None:
 def test_one_that_git_did_not_finish_is_made_whole(repo: Repo) -> None:
     tree = made(repo.top)
     Path(tree.path, "a.txt").unlink()
-    repo.git("worktree", "lock", "--reason", "initializing", tree.path)
+    repo.git("worktree", "lock", "--reason", beginning("mark"), tree.path)
     make(replace(tree, state=TreeState.CHOSEN), "mark")
     assert Path(tree.path, "a.txt").exists()
     assert repo.branches == ["aiorch/api", "main"]
@@ -219,6 +306,17 @@ def test_files_are_copied_and_folders_linked_and_git_does_not_see_them(repo: Rep
     assert exclude.read_text().count("node_modules") == 1
     forget_rules(tree)
     assert "node_modules" not in exclude.read_text()
+
+
+def test_many_at_once_each_have_their_rule(repo: Repo) -> None:
+    names = [f"cache-{number}" for number in range(8)]
+    repo.write(dict.fromkeys(names, "x"))
+    trees = [made(repo.top, name) for name in names]
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(lambda tree, name: carry(tree, [name], []), trees, names))
+    rules = (repo.top / ".git/info/exclude").read_text().splitlines()
+    assert {f"/{name}" for name in names} <= set(rules)
+    assert [path.name for path in (repo.top / ".git/info").iterdir()] == ["exclude"]
 
 
 def test_a_link_in_the_tree_does_not_lead_copies_out_of_it(repo: Repo, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from aiorch.tree import Tree, TreeState, branch_name
 from aiorch.ui.report import counted, printable, use_color
 from aiorch.workers import work
 from aiorch.workers.git import git_in
-from aiorch.workers.worktree import survey, worktrees
+from aiorch.workers.owner import held, lock_file, mark_of
+from aiorch.workers.worktree import end_leftovers, is_own, survey, worktrees
 
 _COLORS = {"+": "\033[32m", "-": "\033[31m", "@": "\033[36m"}
 
@@ -94,7 +95,7 @@ def discard(options: argparse.Namespace) -> int:
         raise WorkError(f"{found.name} is still at work: `aiorch kill {found.name}` ends it")
     if found.row is not None and found.row.state is WorkerState.QUEUED:
         raise WorkError(f"{found.name} is to be tried again: `aiorch kill {found.name}` keeps it from that")
-    done = work.discard(found.tree)
+    done = _discarded(found)
     _say(printable(f"removed {found.tree.path} and branch {found.tree.branch}"))
     if done.ignored:
         _say(printable(f"files that git ignores went with it: {', '.join(done.ignored)}"))
@@ -104,6 +105,16 @@ def discard(options: argparse.Namespace) -> int:
         _say("it had no work that is not in your branch")
     _tell(found, "discarded", f"{found.name}: {f'kept as {done.ref}' if done.ref else 'nothing to keep'}")
     return 0
+
+
+def _discarded(found: _Found) -> work.Discarded:
+    if found.row is None or found.root is None:
+        return work.discard(found.tree)
+    workers, number = _workers(found.root), found.row.number
+    with held(lock_file(workers, number), wait=False):
+        # Of a setup whose engine is lost.
+        end_leftovers(mark_of(workers, number))
+        return work.discard(found.tree)
 
 
 def _find(options: argparse.Namespace) -> _Found:
@@ -120,7 +131,8 @@ def _find(options: argparse.Namespace) -> _Found:
             row, trees = journal.named([name]).get(name), journal.trees()
         tree = trees.get(row.number) if row else None
         if row and tree and tree.state is not TreeState.DISCARDED:
-            _check_made(row, tree)
+            others = [other for number, other in trees.items() if number != row.number]
+            _check_made(row, tree, others, Path(root))
             return _Found(name, tree, row, Path(root))
         if row and tree:
             raise RequestError(f"the work of {name} was discarded: `git for-each-ref {work.KEPT}` lists it")
@@ -129,9 +141,19 @@ def _find(options: argparse.Namespace) -> _Found:
     return _Found(name, _by_git(name))
 
 
-def _check_made(row: WorkerRow, tree: Tree) -> None:
-    if tree.state is TreeState.CHOSEN and row.state is WorkerState.QUEUED:
+def _check_made(row: WorkerRow, tree: Tree, others: Sequence[Tree], root: Path) -> None:
+    """Raise RequestError when what was chosen for a worker is not, or not yet, its own."""
+    if tree.state is not TreeState.CHOSEN:
+        return
+    if row.state is WorkerState.QUEUED:
         raise RequestError(f"the worktree of {row.name} is still being made")
+    is_shared = any(tree.collides(other) for other in others if other.state is not TreeState.DISCARDED)
+    if is_shared or not is_own(tree, mark_of(_workers(root), row.number)):
+        raise RequestError(f"no worktree was made for {row.name}: what is in {tree.path} is somebody else's")
+
+
+def _workers(root: Path) -> Path:
+    return RunPaths(root.resolve()).workers
 
 
 def _by_git(name: str) -> Tree:

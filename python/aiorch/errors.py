@@ -125,6 +125,10 @@ class IsolationError(AiorchError):
     """A worker cannot get a place of its own, and does not start without it."""
 
 
+class TakenError(IsolationError):
+    """The place that was chosen for a worker's worktree is somebody else's by now."""
+
+
 class WorkError(AiorchError):
     """A worker's work cannot be shown, merged or discarded as things are; nothing was changed."""
 

@@ -42,6 +42,10 @@ class Tree:
         """Return where the worker begins."""
         return f"{self.path}/{self.folder}" if self.folder else self.path
 
+    def collides(self, other: Tree) -> bool:
+        """Say whether two cannot be there at once: they have one folder or one branch."""
+        return self.path == other.path or (self.common, self.branch) == (other.common, other.branch)
+
     def record(self) -> dict[str, str]:
         """Return it as JSON values; `tree_of` reads them."""
         return {name: str(value) for name, value in asdict(self).items()}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from aiorch import disk, process
 from aiorch.config import Config
 from aiorch.engine.isolation import Isolation
 from aiorch.engine.order import environment_of
 from aiorch.engine.primary import Primary
-from aiorch.errors import DiskError, IsolationError
+from aiorch.errors import AiorchError, DiskError, TmuxGoneError
 from aiorch.journal import Journal, Tag, WorkerRow
 from aiorch.launch.check import CheckRunner
 from aiorch.launch.exits import ExitWatcher
@@ -63,11 +63,15 @@ class Checks:
         """Say whether there is a check to begin."""
         return bool(self._waiting)
 
-    def act(self) -> list[WorkerRow]:
-        """Begin what was written down; return the workers whose check cannot be begun, or is over already."""
-        waiting, self._waiting = self._waiting, []
-        rows = [self._journal.worker(number) for number in waiting]
-        return [row for row in rows if row.checking and not row.pid and not self._begun(row)]
+    def act(self) -> Iterator[WorkerRow]:
+        """Begin what was written down; yield the workers whose check cannot be begun, or is over already."""
+        while self._waiting:
+            row = self._journal.worker(self._waiting[0])
+            is_over = row.checking and not row.pid and not self._begun(row)
+            # Not before: what stops this step must not leave one that nobody begins.
+            self._waiting.pop(0)
+            if is_over:
+                yield row
 
     def take_up(self, row: WorkerRow) -> bool:
         """Go on with a check that an earlier engine began; False when it is over."""
@@ -111,13 +115,15 @@ class Checks:
             self._failed[row.action] = f"the type {row.type} has none any more"
             return None
         profile = self._profiles.get(row.agent)
-        environment = environment_of(row, profile.env if profile else {}, self._primary.environment())
         try:
+            environment = environment_of(row, profile.env if profile else {}, self._primary.environment())
             files = self._launcher.variables(row.action, row.directory, inputs=bool(row.after))
             given = environment | files
             words, boxed = self._isolation.check(row, argv, given, profile.writes if profile else ())
             return self._runner.start(row.action, words, row.directory, boxed)
-        except IsolationError as error:
+        except (TmuxGoneError, DiskError):
+            raise
+        except AiorchError as error:
             self._failed[row.action] = str(error)
             return None
         except OSError as error:

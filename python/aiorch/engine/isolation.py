@@ -6,8 +6,8 @@ import logging
 import os
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +15,14 @@ from aiorch.config import Config
 from aiorch.engine.order import worker_environment
 from aiorch.engine.overlap import Overlaps
 from aiorch.engine.primary import Primary
-from aiorch.errors import AiorchError, IsolationError
+from aiorch.errors import AiorchError, IsolationError, TakenError
 from aiorch.journal import Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.local import Job
 from aiorch.tree import Tree, TreeState
 from aiorch.ui.report import counted
 from aiorch.workers import sandbox
 from aiorch.workers.carry import carry, set_up
+from aiorch.workers.owner import held, lock_file, mark_of
 from aiorch.workers.worktree import (
     MARK,
     Repository,
@@ -42,7 +43,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Wishes:
-    """What one attempt's place is made by; `mark` names it to an engine that comes after a lost one."""
+    """What one attempt's place is made by; `mark` names it to an engine that comes after a lost one.
+
+    `lock` is held meanwhile. `given_up` is set when the worker was ended before it began.
+    """
 
     row: WorkerRow
     config: Config
@@ -50,6 +54,13 @@ class _Wishes:
     variables: Mapping[str, str]
     mark: str
     log: Path
+    lock: Path
+    given_up: threading.Event = field(default_factory=threading.Event)
+
+    def go_on(self) -> None:
+        """Raise IsolationError when nobody waits for it any more."""
+        if self.given_up.is_set():
+            raise IsolationError("it was ended before its worktree was made")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,13 +124,13 @@ class Isolation:
             wishes, outcome = self._outcomes.get()
             del self._busy[wishes.row.number]
             row = self._journal.worker(wishes.row.number)
-            if isinstance(outcome, _Chosen):
-                # Another try, or the end of the worker, may have come in between.
-                if row.state is WorkerState.QUEUED:
-                    self._go_on(wishes, outcome)
-            elif isinstance(outcome, _Ready):
+            # The end of the worker, and another try, may have come in between.
+            is_wanted = row.state is WorkerState.QUEUED and not wishes.given_up.is_set()
+            if isinstance(outcome, _Ready):
                 self._note_ready(row, outcome)
-            elif row.state is WorkerState.QUEUED:
+            elif isinstance(outcome, _Chosen) and is_wanted:
+                self._go_on(wishes, outcome)
+            elif isinstance(outcome, _Failed) and is_wanted:
                 failed.append((row, outcome.reason))
         return failed
 
@@ -167,7 +178,10 @@ class Isolation:
             self.overlaps.started()
 
     def ended(self, row: WorkerRow) -> None:
-        """Take note that a worker has ended."""
+        """Take note that a worker has ended; what is being prepared for it ends, too."""
+        if wishes := self._busy.get(row.number):
+            wishes.given_up.set()
+            end_leftovers(wishes.mark)
         if self._journal.tree(row.number) is not None:
             self.overlaps.ended(row)
 
@@ -184,23 +198,38 @@ class Isolation:
         folder = self._workers / f"w{row.number}"
         wishes = _Wishes(
             row, self.config, self._primary.working_directory(), self._primary.environment(),
-            str(folder), folder.with_suffix(".setup.log"),
+            mark_of(self._workers, row.number), folder.with_suffix(".setup.log"),
+            lock_file(self._workers, row.number),
         )  # fmt: skip
         self._journal.set_worker(row.number, reason=PREPARING)
         tree = self._journal.tree(row.number)
-        self._run(wishes, partial(_choose, wishes, tree))
+        self._run(wishes, partial(_choose, wishes, tree, self._others(row)))
+
+    def _others(self, row: WorkerRow) -> list[Tree]:
+        """Return the worktrees that other workers of the run have or are to have."""
+        trees = self._journal.trees().items()
+        return [
+            tree for number, tree in trees if number != row.number and tree.state is not TreeState.DISCARDED
+        ]
 
     def _go_on(self, wishes: _Wishes, chosen: _Chosen) -> None:
-        number, tree = wishes.row.number, chosen.tree
+        number, tree, others = wishes.row.number, chosen.tree, self._others(wishes.row)
+        if tree.state is not TreeState.READY and any(map(tree.collides, others)):
+            # Another worker was given it while this one was looking.
+            self._run(wishes, partial(_choose, wishes, None, others))
+            return
         with self._journal.transaction(durable=True):
             if self._journal.tree(number) != tree:
                 self._journal.set_tree(number, tree)
-        self._run(wishes, partial(_make, wishes, chosen))
+        self._run(wishes, partial(_make_alone, wishes, chosen))
 
     def _note_ready(self, row: WorkerRow, ready: _Ready) -> None:
         tree = ready.tree
         with self._journal.transaction():
             known = self._journal.tree(row.number)
+            if known is not None and known.state is TreeState.DISCARDED:
+                # It is gone: one that is tried again gets another.
+                return
             if known is None or known.state is not TreeState.READY:
                 self._journal.set_tree(row.number, replace(tree, state=TreeState.READY))
                 self._journal.add_event(Tag.ISOLATED, f"{row.name}: branch {tree.branch} in {tree.path}")
@@ -234,27 +263,39 @@ class Isolation:
         return replace(job, box=sandbox.command(ready.bwrap, box, job.environment))
 
 
-def _choose(wishes: _Wishes, tree: Tree | None) -> _Chosen:
+def _choose(wishes: _Wishes, tree: Tree | None, others: Collection[Tree]) -> _Chosen:
     kept = again(tree) if tree is not None else None
     found = survey(kept.top if kept else wishes.directory)
-    return _Chosen(kept or choose(found, wishes.row.name), found)
+    return _Chosen(kept or choose(found, wishes.row.name, others), found)
 
 
-def _make(wishes: _Wishes, chosen: _Chosen) -> _Ready:
+def _make_alone(wishes: _Wishes, chosen: _Chosen) -> _Ready | _Chosen:
+    # Meanwhile nobody removes it.
+    with held(wishes.lock):
+        return _make(wishes, chosen)
+
+
+def _make(wishes: _Wishes, chosen: _Chosen) -> _Ready | _Chosen:
     tree, kind, config = chosen.tree, wishes.row.type, wishes.config
     path = wishes.variables.get("PATH", os.defpath)
     bwrap = sandbox.find_bwrap(path) if config.is_sandboxed(kind) else ""
-    make(tree, wishes.mark)
+    wishes.go_on()
+    try:
+        make(tree, wishes.mark)
+    except TakenError:
+        return _choose(wishes, None, ())
     notes = []
     if tree.state is not TreeState.READY:
         if failed := fill_submodules(tree, wishes.mark):
             notes.append(f"submodules without files: {', '.join(failed)}")
+        wishes.go_on()
         carry(tree, config.copy, config.link)
         # Where the lead is may not be in the commit.
         Path(tree.directory).mkdir(parents=True, exist_ok=True)
         if command := config.setup_of(kind):
             given = worker_environment(wishes.variables)
             more = {**worker_variables(tree), "AIORCH_WORKER": wishes.row.name, MARK: wishes.mark}
+            wishes.go_on()
             set_up(tree, command, {**given, **more}, wishes.log)
         if chosen.found.changed:
             files = counted(chosen.found.changed, "file")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerRow, WorkerState
 from aiorch.launch.local import LocalLauncher
@@ -69,7 +68,6 @@ class Plans:
         return files
 
     def _record(self, row: WorkerRow) -> dict[str, object]:
-        result = Path(self._launcher.directory(row.action), "result")
         return {
             "name": row.name,
             "type": row.type,
@@ -79,7 +77,7 @@ class Plans:
             "task": row.task,
             "duration": duration_of(row),
             "result_from": row.source,
-            "result_file": str(result) if row.source == "file" else None,
+            "result_file": str(self._launcher.result_file(row.action)) if row.source == "file" else None,
             "directory": row.directory,
             "changes": json.loads(row.changes) or None,
         }

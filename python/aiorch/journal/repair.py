@@ -177,7 +177,9 @@ def _with_end(workers: Path, number: int, trace: Trace) -> Trace:
     """Return a trace with what the attempt left when it ended."""
     folder = workers / f"w{number}-{trace.attempt}"
     status = _head(folder / "exit", 3).strip()
-    result = _head(folder / "result", _MAX_RESULT).decode("utf-8", "replace").replace("\0", "").strip()
+    # A sandbox has a folder of its own in the place of the attempt's.
+    data = _head(folder / "result", _MAX_RESULT) or _head(folder / "out/result", _MAX_RESULT)
+    result = data.decode("utf-8", "replace").replace("\0", "").strip()
     return replace(trace, status=int(status) if status.isdigit() else None, result=result)
 
 

@@ -131,11 +131,19 @@ class LocalLauncher:
 
         It was made with the user's mask, and is for the owner alone from now on.
         """
-        folder = self.directory(action)
-        # A sandbox has a folder of its own in the place of the attempt's.
-        places = (folder / "result", folder / "out/result")
+        places = self._results(action)
         data = next(filter(None, (read_file(path, RESULT_LIMIT, claim=True) for path in places)), b"")
         return data.decode("utf-8", "replace").strip()
+
+    def result_file(self, action: str) -> Path:
+        """Return the path of the file that `result` is read from."""
+        places = self._results(action)
+        return next((path for path in places if read_file(path, 1)), places[0])
+
+    def _results(self, action: str) -> tuple[Path, Path]:
+        folder = self.directory(action)
+        # A sandbox has a folder of its own in the place of the attempt's.
+        return folder / "result", folder / "out/result"
 
     def cancel(self, action: str, pid: int, ticks: int, *, force: bool = False) -> None:
         """End all processes of an attempt by TERM, or KILL; one that is gone is no error.

@@ -32,7 +32,7 @@ def view_record(row: WorkerRow, folder: Path, steps: list[Transition]) -> dict[s
         "on_failure": row.on_failure,
         "duration": duration_of(row),
         "directory": row.directory,
-        "result_file": _existing(attempt / "result"),
+        "result_file": _existing(attempt / "result") or _existing(attempt / "out/result"),
         "transcript": record.get("path"),
         "changes": json.loads(row.changes) or None,
         "check": {"log": str(log), "last_lines": last_lines(log, CHECK_LINES)} if log.is_file() else None,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from aiorch.errors import GitError, IsolationError
@@ -101,27 +102,35 @@ def _exclude(tree: Tree, names: Sequence[str]) -> None:
     data = b"".join(os.fsencode(name) + b"\0" for name in names)
     ignored = git_in(tree.path).run("check-ignore", "--no-index", "-z", "--stdin", data=data).names
     rules = {rule for name in set(names) - set(ignored) if (rule := _rule(name))}
-    file = _exclude_file(tree)
-    before, ours, after = _block(file.read_text(errors="surrogateescape") if file.exists() else "")
-    if not rules <= {*before.splitlines(), *ours, *after.splitlines()}:
-        file.parent.mkdir(exist_ok=True)
-        before += "" if not before or before.endswith("\n") else "\n"
-        block = "".join(f"{line}\n" for line in (_BEGIN, *sorted(rules | set(ours)), _END))
-        _write_whole(file, before + block + after)
+    with _rules(tree) as file:
+        before, ours, after = _block(file.read_text(errors="surrogateescape") if file.exists() else "")
+        if not rules <= {*before.splitlines(), *ours, *after.splitlines()}:
+            before += "" if not before or before.endswith("\n") else "\n"
+            block = "".join(f"{line}\n" for line in (_BEGIN, *sorted(rules | set(ours)), _END))
+            _write_whole(file, before + block + after)
 
 
 def forget_rules(tree: Tree) -> None:
     """Take our rules out of the repository's own ignore file again: no worktree of ours is left."""
-    file = _exclude_file(tree)
-    with suppress(FileNotFoundError):
+    with _rules(tree) as file, suppress(FileNotFoundError):
         text = file.read_text(errors="surrogateescape")
         before, _, after = _block(text)
         if before + after != text:
             _write_whole(file, before + after)
 
 
-def _exclude_file(tree: Tree) -> Path:
-    return Path(tree.common, "info", "exclude")
+@contextmanager
+def _rules(tree: Tree) -> Iterator[Path]:
+    """Give the repository's own ignore file; other threads and other engines wait meanwhile."""
+    folder = Path(tree.common, "info")
+    folder.mkdir(exist_ok=True)
+    # The folder is locked and not the file, which gets another in its place.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield folder / "exclude"
+    finally:
+        os.close(descriptor)
 
 
 def _block(text: str) -> tuple[str, list[str], str]:

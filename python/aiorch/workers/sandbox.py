@@ -98,7 +98,7 @@ def command(bwrap: str, box: Box, variables: Mapping[str, str]) -> list[str]:
     )
     words += _pairs("--bind-try", [_expanded(place, variables) for place in box.writes])
     words += ["--bind", f"{box.attempt}/out", box.attempt]
-    words += _pairs("--ro-bind-try", [f"{box.attempt}/task"])
+    words += _pairs("--ro-bind-try", [f"{box.attempt}/{name}" for name in ("task", "inputs")])
     words += [word for name in _DROPPED for word in ("--unsetenv", name)]
     return [bwrap, *words, "--chdir", tree.directory, "--"]
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aiorch import paths, process
-from aiorch.errors import GitError, IsolationError
+from aiorch.errors import GitError, IsolationError, TakenError
 from aiorch.tree import PREFIX, Tree, TreeState, branch_name, label
-from aiorch.workers.git import LONG_SECONDS, Git, git_in, said
+from aiorch.workers.git import LONG_SECONDS, Done, Git, git_in, said
+from aiorch.workers.owner import beginning, claim, is_half, is_locked, owner_of
 
 MARK = "AIORCH_PREPARES"
 """In the environment of all that prepares a worktree: what a lost engine left running is known by it."""
 
+_LEAST_GIT = (2, 33)
+_USAGE_STATUS = 129
 _OUTSIDE = 'or set isolation = "none" for its type in config.toml'
 _GONE_SECONDS = 5.0
 
@@ -40,6 +44,7 @@ class Repository:
 def survey(directory: str) -> Repository:
     """Return the repository around a directory. Raises IsolationError where no worktree can be made of it."""
     git = git_in(directory)
+    _check_version(git)
     shown = f"{directory} is"
     found = git.run("rev-parse", "--is-bare-repository", "--is-inside-git-dir")
     if found.status != 0:
@@ -62,15 +67,20 @@ def survey(directory: str) -> Repository:
     )
 
 
-def choose(found: Repository, name: str) -> Tree:
-    """Return the worktree that a worker is to get: no branch and no file of its name is there yet."""
+def choose(found: Repository, name: str, others: Collection[Tree] = ()) -> Tree:
+    """Return the worktree that a worker is to get: no branch and no file of its name is there yet.
+
+    Nor are those of `others`, which may not be made yet.
+    """
     git, root, number = git_in(found.top), _root(found), 1
-    below = not _has_branch(git, PREFIX)
+    below, known = not _has_branch(git, PREFIX), worktrees(git)
     while True:
         part = label(name) + (f"-{number}" if number > 1 else "")
-        branch, path = branch_name(part, below=below), root / part
-        if not _has_branch(git, branch) and not os.path.lexists(path):
-            return Tree(str(path), branch, found.head, found.top, found.common, found.folder)
+        path = str(root / part)
+        tree = Tree(path, branch_name(part, below=below), found.head, found.top, found.common, found.folder)
+        is_there = os.path.lexists(path) or path in known or os.path.realpath(path) in known
+        if not (is_there or _has_branch(git, tree.branch) or any(map(tree.collides, others))):
+            return tree
         number += 1
 
 
@@ -87,26 +97,33 @@ def again(tree: Tree) -> Tree | None:
 def make(tree: Tree, mark: str) -> None:
     """Make a worktree and its branch, or make whole what was made half-way.
 
-    `mark` is the value of MARK in the environment of what is run here. Raises IsolationError when it
-    cannot be made.
+    `mark` names the worker: it is the value of MARK in the environment of what is run here, and is written
+    down in git's directory for the worktree. Raises TakenError when somebody else has one there, and
+    IsolationError when it cannot be made.
     """
     end_leftovers(mark)
     git = git_in(tree.top, **{MARK: mark})
-    listed = worktrees(git)
-    there = listed.get(os.path.realpath(tree.path)) or listed.get(tree.path)
     try:
-        if there is not None and _is_half(there, tree):
-            # No worker has been in it: git itself had not finished it.
-            git.ask("worktree", "remove", "--force", "--force", "--", tree.path)
-            there = None
-        if there is not None and there.get("branch") == f"refs/heads/{tree.branch}":
+        if _is_whole(git, tree, mark):
             return
-        if there is not None and tree.state is TreeState.READY:
-            # The worker went to another branch in it, and goes on there.
-            return
-        _add(git, tree)
+        try:
+            _add(git, tree, mark)
+        except (GitError, IsolationError):
+            # Another engine may have been quicker: it knows nothing of what was chosen here.
+            _is_whole(git, tree, mark)
+            raise
     except GitError as error:
         raise IsolationError(f"its worktree cannot be made: {error}") from error
+
+
+def is_own(tree: Tree, mark: str) -> bool:
+    """Say whether the worktree that is in a tree's place was made for that worker; True when none is there.
+
+    Raises GitError when git cannot tell.
+    """
+    if not is_listed(git_in(tree.top), tree):
+        return not _is_filled(Path(tree.path))
+    return _is_own(admin_dir(tree), tree, mark)
 
 
 def end_leftovers(mark: str) -> None:
@@ -122,16 +139,22 @@ def end_leftovers(mark: str) -> None:
 
 
 def worktrees(git: Git) -> dict[str, dict[str, str]]:
-    """Return what git knows of each worktree, by its path: `branch`, `locked` and so on."""
-    found: dict[str, dict[str, str]] = {}
-    facts: dict[str, str] = {}
-    for line in os.fsdecode(git.ask("worktree", "list", "--porcelain", "-z").out).split("\0"):
-        name, _, value = line.partition(" ")
-        if name == "worktree":
-            facts = found.setdefault(value, {})
-        elif name:
-            facts[name] = value
-    return found
+    """Return what git knows of each worktree, by its path: `branch`, `locked` and so on.
+
+    Raises GitError when git cannot tell, git before 2.36 also where the name of a folder has a line break.
+    """
+    done = git.run("worktree", "list", "--porcelain", "-z")
+    if done.status == _USAGE_STATUS:
+        return _listing(git.ask("worktree", "list", "--porcelain"), "\n")
+    if done.status != 0:
+        raise GitError(f"git worktree list: {said(done)}")
+    return _listing(done, "\0")
+
+
+def is_listed(git: Git, tree: Tree) -> bool:
+    """Say whether git knows of a worktree in a tree's place."""
+    known = worktrees(git)
+    return tree.path in known or os.path.realpath(tree.path) in known
 
 
 def fill_submodules(tree: Tree, mark: str) -> list[str]:
@@ -186,6 +209,16 @@ def worker_variables(tree: Tree) -> Mapping[str, str]:
     return {"AIORCH_WORKTREE": tree.path, "AIORCH_BRANCH": tree.branch, "AIORCH_REPOSITORY": tree.top}
 
 
+def _check_version(git: Git) -> None:
+    text = git.ask("version").text
+    found = re.search(r"(\d+)\.(\d+)", text)
+    if found and (int(found[1]), int(found[2])) < _LEAST_GIT:
+        least = ".".join(map(str, _LEAST_GIT))
+        raise IsolationError(
+            f"worktrees need git {least} or newer, and this is {text}: update it, {_OUTSIDE}"
+        )
+
+
 def _root(found: Repository) -> Path:
     """Return the folder of a repository's worktrees: beside it, where tools that look upwards find the same.
 
@@ -201,17 +234,57 @@ def _root(found: Repository) -> Path:
     return paths.data_dir() / "worktrees" / f"{label(top.name)}-{key}"
 
 
+def _listing(done: Done, end: str) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    facts: dict[str, str] = {}
+    for line in os.fsdecode(done.out).split(end):
+        name, _, value = line.partition(" ")
+        if name == "worktree":
+            facts = found.setdefault(value, {})
+        elif name:
+            facts[name] = value
+    # Each has a commit or is bare, and git says no more than this: what else is there is of a name.
+    known = {"HEAD", "branch", "detached", "bare", "locked", "prunable"}
+    if end == "\n" and any(
+        not facts.keys() & {"HEAD", "bare"} or facts.keys() - known for facts in found.values()
+    ):
+        raise GitError("the name of a worktree's folder has a line break, which git tells from 2.36 on: "
+                       "rename the folder, or update git")  # fmt: skip
+    return found
+
+
 def _has_branch(git: Git, name: str) -> bool:
     return git.holds("show-ref", "--verify", "--quiet", f"refs/heads/{name}")
 
 
-def _is_half(facts: Mapping[str, str], tree: Tree) -> bool:
-    is_begun = facts.get("locked") == "initializing" and tree.state is not TreeState.READY
-    return is_begun or not Path(tree.path).is_dir()
+def _is_whole(git: Git, tree: Tree, mark: str) -> bool:
+    """Say whether a worktree is there to be gone on with; what is left of it else is removed.
+
+    Raises TakenError when it is somebody else's.
+    """
+    if not is_listed(git, tree):
+        return False
+    admin = admin_dir(tree)
+    if not _is_own(admin, tree, mark):
+        raise TakenError(f"its worktree cannot be made: {tree.path} is somebody else's")
+    if Path(tree.path).is_dir() and not is_half(admin, mark):
+        # The worker may have gone to another branch in it, and goes on there.
+        return True
+    # No worker has been in it, since git itself had not finished it; or all of it is gone.
+    git.ask("worktree", "remove", "--force", "--force", "--", tree.path)
+    return False
 
 
-def _add(git: Git, tree: Tree) -> None:
-    if os.path.lexists(tree.path) and _is_filled(Path(tree.path)):
+def _is_own(admin: str, tree: Tree, mark: str) -> bool:
+    if is_half(admin, mark) or owner_of(admin) == mark:
+        return True
+    # Nobody's: a worker was in it that began when nothing was written down, or it is gone.
+    is_left = tree.state is TreeState.READY or not Path(tree.path).is_dir()
+    return is_left and not owner_of(admin) and not is_locked(admin)
+
+
+def _add(git: Git, tree: Tree, mark: str) -> None:
+    if _is_filled(Path(tree.path)):
         raise IsolationError(f"its worktree cannot be made: {tree.path} is in the way")
     folder = Path(tree.path).parent
     # parents=True would make the folders above with the user's mask.
@@ -222,8 +295,11 @@ def _add(git: Git, tree: Tree) -> None:
     start = ["--no-track", "-b", tree.branch, "--", tree.path, tree.base]
     if _has_branch(git, tree.branch):
         start = ["--", tree.path, tree.branch]
-    git.ask("worktree", "add", "--quiet", "--no-guess-remote", *start, seconds=LONG_SECONDS)
+    # From the first moment it is to be seen whose it is, and that it is not whole.
+    words = ("--quiet", "--no-guess-remote", "--lock", "--reason", beginning(mark))
+    git.ask("worktree", "add", *words, *start, seconds=LONG_SECONDS)
+    claim(admin_dir(tree), mark)
 
 
 def _is_filled(path: Path) -> bool:
-    return not path.is_dir() or any(path.iterdir())
+    return os.path.lexists(path) and (not path.is_dir() or any(path.iterdir()))
