@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,8 @@ from pathlib import Path
 from aiorch.errors import ConflictError, GitError, WorkError
 from aiorch.tree import PREFIX, Tree
 from aiorch.workers.carry import forget_rules
-from aiorch.workers.git import LONG_SECONDS, Git, git_in
+from aiorch.workers.git import LONG_SECONDS, Git, git_in, listed, read_plain, readable
+from aiorch.workers.nested import add_all, check_submodules, links
 from aiorch.workers.worktree import admin_dir, inside, worktrees
 
 KEPT = f"refs/{PREFIX}/discarded"
@@ -25,7 +25,6 @@ KEPT = f"refs/{PREFIX}/discarded"
 _IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
              for what, value in (("NAME", PREFIX), ("EMAIL", f"{PREFIX}@localhost"))}  # fmt: skip
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +148,11 @@ def discard(tree: Tree) -> Discarded:
         return Discarded(kept)
     with _private_index(tree) as git:
         taken = _take(tree, git)
+        known = list(links(git.ask("ls-files", "-s", "-z").names))
     if taken.nested:
-        raise WorkError(f"{_listed(taken.nested)} in {tree.path} has a git repository of its own, "
+        raise WorkError(f"{listed(taken.nested)} in {tree.path} has a git repository of its own, "
                         "which would be lost: move it away first")  # fmt: skip
-    _check_submodules(tree)
+    check_submodules(tree, known)
     work = taken.tip
     own = _branch_tip(user, tree)
     if not taken.is_committed or (own and not user.holds("merge-base", "--is-ancestor", own, work)):
@@ -167,15 +167,15 @@ def discard(tree: Tree) -> Discarded:
 def _take(tree: Tree, git: Git) -> Snapshot:
     unmerged = sorted({name.partition("\t")[2] for name in git.ask("ls-files", "-u", "-z").names})
     if unmerged:
-        raise WorkError(f"its worktree is in the midst of a merge ({_listed(unmerged)}): "
+        raise WorkError(f"its worktree is in the midst of a merge ({listed(unmerged)}): "
                         f"finish or abort that in {tree.path}")  # fmt: skip
     tip, is_own = _head(tree, git)
-    before = set(_links(git.ask("ls-tree", "-r", "-z", tip).names))
-    done = git.run("add", "--all", seconds=LONG_SECONDS)
+    before = set(links(git.ask("ls-tree", "-r", "-z", tip).names))
+    done = add_all(git)
     if done.status != 0:
         raise WorkError(f"its work cannot be read as a whole: {done.words or 'it took too long'}")
     content = git.ask("write-tree").text
-    nested = set(_links(git.ask("ls-tree", "-r", "-z", content).names)) - before
+    nested = set(links(git.ask("ls-tree", "-r", "-z", content).names)) - before
     is_committed = git.ask("rev-parse", f"{tip}^{{tree}}").text == content
     return Snapshot(tip, content, is_committed, is_own, tuple(sorted(nested)))
 
@@ -188,21 +188,10 @@ def _private_index(tree: Tree) -> Iterator[Git]:
         index = Path(folder, "index")
         git = inside(tree, GIT_INDEX_FILE=str(index))
         try:
-            index.write_bytes(_read_plain(Path(admin, "index")))
+            index.write_bytes(read_plain(Path(admin, "index")))
         except FileNotFoundError:
             git.ask("read-tree", _head(tree, git)[0])
         yield git
-
-
-def _read_plain(path: Path) -> bytes:
-    """Return what is in a file of git's; a worker may have put a link or a pipe in its place."""
-    if path.is_symlink():
-        raise WorkError(f"{path} is no regular file")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise WorkError(f"{path} is no regular file")
-        return file.read()
 
 
 def _head(tree: Tree, git: Git) -> tuple[str, bool]:
@@ -211,7 +200,7 @@ def _head(tree: Tree, git: Git) -> tuple[str, bool]:
     The branch's own counts when the worktree's HEAD tells nothing.
     """
     try:
-        text = os.fsdecode(_read_plain(Path(admin_dir(tree), "HEAD"))).strip()
+        text = os.fsdecode(read_plain(Path(admin_dir(tree), "HEAD"))).strip()
     except OSError:
         text = ""
     name = text.removeprefix("ref: ")
@@ -222,14 +211,6 @@ def _head(tree: Tree, git: Git) -> tuple[str, bool]:
         if found.status == 0:
             return found.text, each == ours
     raise WorkError(f"the commit that {tree.branch} began at is gone")
-
-
-def _links(entries: Sequence[str]) -> Iterator[str]:
-    """Yield the names in a listing that stand for other repositories."""
-    for entry in entries:
-        facts, _, name = entry.partition("\t")
-        if facts.startswith("160000 "):
-            yield name
 
 
 def _changes(git: Git, before: str, after: str) -> list[Change]:
@@ -254,7 +235,7 @@ def _check_clean(user: Git, top: str, names: Sequence[str]) -> None:
     words = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
     mine = {entry[3:] for entry in user.ask(*words).names}
     if both := sorted(mine & set(names)):
-        raise WorkError(f"uncommitted changes of yours in {top} are in the way: {_listed(both)}. "
+        raise WorkError(f"uncommitted changes of yours in {top} are in the way: {listed(both)}. "
                         "Commit or stash them, then merge again")  # fmt: skip
 
 
@@ -263,7 +244,7 @@ def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
     with _private_index(tree) as git:
         taken = _take(tree, git)
         if taken.nested:
-            raise WorkError(f"{_listed(taken.nested)} in {tree.path} has a git repository of its own, "
+            raise WorkError(f"{listed(taken.nested)} in {tree.path} has a git repository of its own, "
                             "which cannot be merged: move it away, or ignore it")  # fmt: skip
         if taken.is_committed:
             return taken.tip
@@ -303,26 +284,10 @@ def _merged_content(user: Git, tree: Tree, head: str, work: str) -> str:
         raise GitError(f"git merge-tree: {done.words or 'it took too long'}")
     content, *names = done.names
     if done.status == 1:
-        files = "".join(f"\n  {_plain(name)}" for name in names)
+        files = "".join(f"\n  {readable(name)}" for name in names)
         raise ConflictError(f"{tree.branch} and your branch change the same lines in:{files}\n"
                             f"Nothing was changed. To resolve it by hand: {by_hand}")  # fmt: skip
     return content
-
-
-def _check_submodules(tree: Tree) -> None:
-    """Raise WorkError when a submodule has work that the user's own copy of it does not have."""
-    git = inside(tree)
-    for name in _links(git.ask("ls-files", "-s", "-z").names):
-        folder = f"{tree.path}/{name}"
-        if not os.path.lexists(f"{folder}/.git"):
-            continue
-        own = git_in(folder)
-        head = own.run("rev-parse", "--verify", "--quiet", "HEAD").text
-        has_it = bool(head) and Path(tree.top, name).is_dir() and git_in(f"{tree.top}/{name}").holds(
-            "cat-file", "-e", f"{head}^{{commit}}")  # fmt: skip
-        if not has_it or own.ask("status", "--porcelain", "-z").names:
-            raise WorkError(f"the submodule {name} in {tree.path} has work of its own, which would be lost: "
-                            "commit and push it there first")  # fmt: skip
 
 
 def _branch_tip(user: Git, tree: Tree) -> str:
@@ -350,13 +315,3 @@ def _forget(user: Git, tree: Tree) -> None:
         # Somebody else's file in it keeps it.
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(_plain, names[:_SHOWN])) + more
-
-
-def _plain(name: str) -> str:
-    """Return a name for a message; a worker may have called a file anything."""
-    return name if name.isprintable() else repr(name)
