@@ -234,6 +234,32 @@ def test_work_on_another_branch_of_the_workers_is_kept_too(repo: Repo, tree: Tre
     assert {"own.txt", "feature.txt", "wip.txt"} <= set(kept)
 
 
+def test_a_worker_that_went_back_has_the_work_of_its_branch(repo: Repo, tree: Tree) -> None:
+    repo.commit({"own.txt": "o"}, at=Path(tree.path))
+    repo.git("checkout", "-q", "--detach", "main", at=Path(tree.path))
+    assert kinds(work.changes(tree, work.snapshot(tree))) == {"own.txt": "A"}
+    assert kinds(list(work.merge(tree, "m").changes)) == {"own.txt": "A"}
+    assert work.merge(tree, "m").commit == ""
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_work_in_two_places_is_merged_when_it_is_brought_together(
+    repo: Repo, tree: Tree, is_committed: bool
+) -> None:
+    there = Path(tree.path)
+    repo.commit({"own.txt": "o"}, at=there)
+    repo.git("checkout", "-q", "-b", "feature", "main", at=there)
+    repo.write({"feature.txt": "f"}, at=there)
+    if is_committed:
+        repo.commit({}, at=there)
+    before = repo.state()
+    with pytest.raises(WorkError, match=r"on feature, which has not all of aiorch/api.*git merge aiorch/api"):
+        work.merge(tree, "m")
+    assert repo.state() == before
+    repo.git("merge", "-q", "--no-edit", "aiorch/api", at=there)
+    assert kinds(list(work.merge(tree, "m").changes)) == {"feature.txt": "A", "own.txt": "A"}
+
+
 def test_a_repository_in_the_worktree_is_not_thrown_away(repo: Repo, tree: Tree) -> None:
     Repo(Path(tree.path, "clone"), {"x": "x"})
     for act in (lambda: work.discard(tree), lambda: work.merge(tree, "m")):
@@ -325,7 +351,7 @@ def test_a_worktree_that_calls_itself_another_repository_is_not_believed(repo: R
 
 
 def test_a_head_that_names_the_users_branch_does_not_move_it(repo: Repo, tree: Tree) -> None:
-    do(repo, tree)
+    repo.write({"b.txt": "b\nmore\n"}, at=Path(tree.path))
     main = repo.git("rev-parse", "main")
     (repo.top / ".git/worktrees/api/HEAD").write_text("ref: refs/heads/main\n")
     work.merge(tree, "m")

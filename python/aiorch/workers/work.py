@@ -121,8 +121,8 @@ def merge(tree: Tree, message: str, *, is_working: bool = False) -> Merged:
     head = user.ask("rev-parse", "--verify", "HEAD^{commit}").text
     into = user.run("symbolic-ref", "--quiet", "--short", "HEAD").text or f"the detached HEAD {head[:10]}"
     _check_at_rest(user, tree.top)
-    work = _committed(tree, message, is_working=is_working)
-    if user.holds("merge-base", "--is-ancestor", work, head):
+    work = _newest(tree, user, head, _committed(tree, message, is_working=is_working))
+    if not work:
         return Merged("", into)
     content = _merged_content(user, tree, head, work)
     found = _changes(user, head, content)
@@ -155,7 +155,7 @@ def discard(tree: Tree) -> Discarded:
     check_submodules(tree, known)
     work = taken.tip
     own = _branch_tip(user, tree)
-    if not taken.is_committed or (own and not user.holds("merge-base", "--is-ancestor", own, work)):
+    if not taken.is_committed or (own and not _has(user, work, own)):
         parents = [work, *([own] if own and own != work else [])]
         work = _commit(user, taken.content, f"Uncommitted work of {tree.branch}", *parents)
     gone = ignored(tree)
@@ -177,6 +177,10 @@ def _take(tree: Tree, git: Git) -> Snapshot:
     content = git.ask("write-tree").text
     nested = set(links(git.ask("ls-tree", "-r", "-z", content).names)) - before
     is_committed = git.ask("rev-parse", f"{tip}^{{tree}}").text == content
+    own = _branch_tip(git, tree)
+    if is_committed and own != tip and _has(git, own, tip):
+        # It only went back to look: what its branch has is its work.
+        tip, content, is_own = own, git.ask("rev-parse", f"{own}^{{tree}}").text, True
     return Snapshot(tip, content, is_committed, is_own, tuple(sorted(nested)))
 
 
@@ -266,6 +270,27 @@ def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
         return commit
 
 
+def _newest(tree: Tree, user: Git, head: str, work: str) -> str:
+    """Return the commit to merge, of the worktree's and its branch's: '' when the user's has both.
+
+    Raises WorkError when neither has all.
+    """
+    own = _branch_tip(user, tree)
+    new = [one for one in (work, own) if one and not _has(user, head, one)]
+    if len(new) == 2 and not _has(user, work, own):
+        where = inside(tree).run("symbolic-ref", "--quiet", "--short", "HEAD").text or f"commit {work[:10]}"
+        raise WorkError(
+            f"its work is in two places: its worktree is on {readable(where)}, which has not all of "
+            f"{tree.branch}. Bring both together first: `git merge {tree.branch}` in {tree.path}"
+        )
+    return new[0] if new else ""
+
+
+def _has(git: Git, commit: str, wanted: str) -> bool:
+    """Return whether a commit has all that another one has."""
+    return bool(commit) and git.holds("merge-base", "--is-ancestor", wanted, commit)
+
+
 def _commit(git: Git, content: str, message: str, *parents: str) -> str:
     if not git.holds("var", "GIT_COMMITTER_IDENT") or not git.holds("var", "GIT_AUTHOR_IDENT"):
         git = Git(git.directory, {**git.variables, **_IDENTITY})
@@ -296,7 +321,7 @@ def _branch_tip(user: Git, tree: Tree) -> str:
 
 def _keep(user: Git, tree: Tree, work: str) -> str:
     """Make a ref for a commit that neither the user's branch nor the beginning has; return it, else ''."""
-    if not work or any(user.holds("merge-base", "--is-ancestor", work, one) for one in ("HEAD", tree.base)):
+    if not work or any(_has(user, one, work) for one in ("HEAD", tree.base)):
         return ""
     name = tree.branch.removeprefix(f"{PREFIX}/")
     ref = f"{KEPT}/{name}-{time.strftime('%Y%m%d-%H%M%S')}-{work[:8]}"
