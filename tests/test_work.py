@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -233,6 +234,32 @@ def test_work_on_another_branch_of_the_workers_is_kept_too(repo: Repo, tree: Tre
     assert {"own.txt", "feature.txt", "wip.txt"} <= set(kept)
 
 
+def test_a_worker_that_went_back_has_the_work_of_its_branch(repo: Repo, tree: Tree) -> None:
+    repo.commit({"own.txt": "o"}, at=Path(tree.path))
+    repo.git("checkout", "-q", "--detach", "main", at=Path(tree.path))
+    assert kinds(work.changes(tree, work.snapshot(tree))) == {"own.txt": "A"}
+    assert kinds(list(work.merge(tree, "m").changes)) == {"own.txt": "A"}
+    assert work.merge(tree, "m").commit == ""
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+def test_work_in_two_places_is_merged_when_it_is_brought_together(
+    repo: Repo, tree: Tree, is_committed: bool
+) -> None:
+    there = Path(tree.path)
+    repo.commit({"own.txt": "o"}, at=there)
+    repo.git("checkout", "-q", "-b", "feature", "main", at=there)
+    repo.write({"feature.txt": "f"}, at=there)
+    if is_committed:
+        repo.commit({}, at=there)
+    before = repo.state()
+    with pytest.raises(WorkError, match=r"on feature, which has not all of aiorch/api.*git merge aiorch/api"):
+        work.merge(tree, "m")
+    assert repo.state() == before
+    repo.git("merge", "-q", "--no-edit", "aiorch/api", at=there)
+    assert kinds(list(work.merge(tree, "m").changes)) == {"feature.txt": "A", "own.txt": "A"}
+
+
 def test_a_repository_in_the_worktree_is_not_thrown_away(repo: Repo, tree: Tree) -> None:
     Repo(Path(tree.path, "clone"), {"x": "x"})
     for act in (lambda: work.discard(tree), lambda: work.merge(tree, "m")):
@@ -241,18 +268,59 @@ def test_a_repository_in_the_worktree_is_not_thrown_away(repo: Repo, tree: Tree)
     assert Path(tree.path, "clone/x").exists()
 
 
-def test_work_in_a_submodule_is_not_thrown_away(repo: Repo, tmp_path: Path) -> None:
-    library = Repo(tmp_path / "lib", {"l": "l"})
+def with_submodule(tmp_path: Path) -> tuple[Repo, Tree]:
+    """Make a repository with the submodule `dep`, and a worker's worktree of it."""
+    repo, library = Repo(tmp_path / "whole", FILES), Repo(tmp_path / "lib", {"l": "l"})
     repo.git("submodule", "--quiet", "add", str(library.top), "dep")
     repo.commit({})
     make(tree := choose(survey(str(repo.top)), "api"), "mark")
-    fill_submodules(tree, "mark")
+    assert fill_submodules(tree, "mark") == []
+    return repo, tree
+
+
+def test_work_in_a_submodule_is_not_thrown_away(tmp_path: Path) -> None:
+    repo, tree = with_submodule(tmp_path)
     repo.write({"l": "changed"}, at=Path(tree.path, "dep"))
     with pytest.raises(WorkError, match="submodule dep"):
         work.discard(tree)
     repo.git("checkout", "-q", ".", at=Path(tree.path, "dep"))
     work.discard(tree)
     assert not Path(tree.path).exists()
+
+
+@pytest.mark.parametrize("act", [work.snapshot, work.discard, lambda tree: work.merge(tree, "m")])
+@pytest.mark.parametrize("is_submodule", [False, True])
+def test_filters_of_a_repository_in_the_worktree_do_not_run(
+    tmp_path: Path, act: Callable[[Tree], object], is_submodule: bool
+) -> None:
+    """The worker writes their settings, from inside a sandbox too, and all of this runs outside."""
+    repo, tree = with_submodule(tmp_path)
+    there = Path(tree.path, "dep" if is_submodule else "clone")
+    if not is_submodule:
+        Repo(there, {"l": "l"})
+        repo.commit({}, at=Path(tree.path))
+    trap = tmp_path / "ran"
+    repo.git("config", "filter.x.clean", f"touch '{trap}'; cat", at=there)
+    repo.write({".gitattributes": "* filter=x\n", "l": "L"}, at=there)
+    with suppress(WorkError):
+        act(tree)
+    assert not trap.exists()
+    repo.git("status", at=there)
+    assert trap.exists()
+
+
+def test_the_commit_that_a_submodule_is_on_is_work(tmp_path: Path) -> None:
+    repo, tree = with_submodule(tmp_path)
+    commit = repo.commit({"l": "new"}, at=Path(tree.path, "dep"))
+    work.merge(tree, "m")
+    assert repo.git("rev-parse", "HEAD:dep") == commit
+    assert repo.git("status", "--porcelain", at=Path(tree.path)) == ""
+
+
+def test_files_that_took_the_place_of_a_submodule_are_work(tmp_path: Path) -> None:
+    _, tree = with_submodule(tmp_path)
+    Path(tree.path, "dep/.git").unlink()
+    assert kinds(work.changes(tree, work.snapshot(tree))) == {"dep": "D", "dep/l": "A"}
 
 
 def test_one_whose_worktree_was_removed_is_discarded_with_its_branch_kept(repo: Repo, tree: Tree) -> None:
@@ -283,7 +351,7 @@ def test_a_worktree_that_calls_itself_another_repository_is_not_believed(repo: R
 
 
 def test_a_head_that_names_the_users_branch_does_not_move_it(repo: Repo, tree: Tree) -> None:
-    do(repo, tree)
+    repo.write({"b.txt": "b\nmore\n"}, at=Path(tree.path))
     main = repo.git("rev-parse", "main")
     (repo.top / ".git/worktrees/api/HEAD").write_text("ref: refs/heads/main\n")
     work.merge(tree, "m")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import stat
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from aiorch.errors import GitError
+from aiorch.errors import GitError, WorkError
 
 SECONDS = 120.0
 LONG_SECONDS = 900.0
 """How long git may take for what writes a whole tree."""
+_SHOWN = 20
 
 # A tree of an untrusted project, or an agent, may have set what would run programs, ask, or open an editor.
 _SETTINGS = (
@@ -139,3 +141,25 @@ def said(done: Done, seconds: float = SECONDS) -> str:
         return f"it took longer than {seconds:g} s"
     lines = [line.removeprefix("fatal: ").removeprefix("error: ") for line in done.words.splitlines() if line]
     return "; ".join(lines[:3]) or f"exit {done.status}"
+
+
+def read_plain(path: Path) -> bytes:
+    """Return what is in a file of git's; a worker may have put a link or a pipe in its place."""
+    if path.is_symlink():
+        raise WorkError(f"{path} is no regular file")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise WorkError(f"{path} is no regular file")
+        return file.read()
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a message, the first of many."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(map(readable, names[:_SHOWN])) + more
+
+
+def readable(name: str) -> str:
+    """Return a name for a message; a worker may have called a file anything."""
+    return name if name.isprintable() else repr(name)

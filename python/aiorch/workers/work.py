@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,8 @@ from pathlib import Path
 from aiorch.errors import ConflictError, GitError, WorkError
 from aiorch.tree import PREFIX, Tree
 from aiorch.workers.carry import forget_rules
-from aiorch.workers.git import LONG_SECONDS, Git, git_in
+from aiorch.workers.git import LONG_SECONDS, Git, git_in, listed, read_plain, readable
+from aiorch.workers.nested import add_all, check_submodules, links
 from aiorch.workers.sandbox import forget
 from aiorch.workers.worktree import admin_dir, inside, worktrees
 
@@ -25,7 +25,6 @@ KEPT = f"refs/{PREFIX}/discarded"
 _IDENTITY = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER")
              for what, value in (("NAME", PREFIX), ("EMAIL", f"{PREFIX}@localhost"))}  # fmt: skip
 _COMMIT = re.compile(r"[0-9a-f]{40,64}")
-_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +122,8 @@ def merge(tree: Tree, message: str, *, is_working: bool = False) -> Merged:
     into = user.run("symbolic-ref", "--quiet", "--short", "HEAD").text or f"the detached HEAD {head[:10]}"
     _check_at_rest(user, tree.top)
     _branch_tip(user, tree)
-    work = _committed(tree, message, is_working=is_working)
-    if user.holds("merge-base", "--is-ancestor", work, head):
+    work = _newest(tree, user, head, _committed(tree, message, is_working=is_working))
+    if not work:
         return Merged("", into)
     content = _merged_content(user, tree, head, work)
     found = _changes(user, head, content)
@@ -150,13 +149,14 @@ def discard(tree: Tree) -> Discarded:
         return Discarded(kept)
     with _private_index(tree) as git:
         taken = _take(tree, git)
+        known = list(links(git.ask("ls-files", "-s", "-z").names))
     if taken.nested:
-        raise WorkError(f"{_listed(taken.nested)} in {tree.path} has a git repository of its own, "
+        raise WorkError(f"{listed(taken.nested)} in {tree.path} has a git repository of its own, "
                         "which would be lost: move it away first")  # fmt: skip
-    _check_submodules(tree)
+    check_submodules(tree, known)
     work = taken.tip
     own = _branch_tip(user, tree)
-    if not taken.is_committed or (own and not user.holds("merge-base", "--is-ancestor", own, work)):
+    if not taken.is_committed or (own and not _has(user, work, own)):
         parents = [work, *([own] if own and own != work else [])]
         work = _commit(user, taken.content, f"Uncommitted work of {tree.branch}", *parents)
     gone = ignored(tree)
@@ -168,16 +168,20 @@ def discard(tree: Tree) -> Discarded:
 def _take(tree: Tree, git: Git) -> Snapshot:
     unmerged = sorted({name.partition("\t")[2] for name in git.ask("ls-files", "-u", "-z").names})
     if unmerged:
-        raise WorkError(f"its worktree is in the midst of a merge ({_listed(unmerged)}): "
+        raise WorkError(f"its worktree is in the midst of a merge ({listed(unmerged)}): "
                         f"finish or abort that in {tree.path}")  # fmt: skip
     tip, is_own = _head(tree, git)
-    before = set(_links(git.ask("ls-tree", "-r", "-z", tip).names))
-    done = git.run("add", "--all", seconds=LONG_SECONDS)
+    before = set(links(git.ask("ls-tree", "-r", "-z", tip).names))
+    done = add_all(git)
     if done.status != 0:
         raise WorkError(f"its work cannot be read as a whole: {done.words or 'it took too long'}")
     content = git.ask("write-tree").text
-    nested = set(_links(git.ask("ls-tree", "-r", "-z", content).names)) - before
+    nested = set(links(git.ask("ls-tree", "-r", "-z", content).names)) - before
     is_committed = git.ask("rev-parse", f"{tip}^{{tree}}").text == content
+    own = _branch_tip(git, tree)
+    if is_committed and own != tip and _has(git, own, tip):
+        # It only went back to look: what its branch has is its work.
+        tip, content, is_own = own, git.ask("rev-parse", f"{own}^{{tree}}").text, True
     return Snapshot(tip, content, is_committed, is_own, tuple(sorted(nested)))
 
 
@@ -189,21 +193,10 @@ def _private_index(tree: Tree) -> Iterator[Git]:
         index = Path(folder, "index")
         git = inside(tree, GIT_INDEX_FILE=str(index))
         try:
-            index.write_bytes(_read_plain(Path(admin, "index")))
+            index.write_bytes(read_plain(Path(admin, "index")))
         except FileNotFoundError:
             git.ask("read-tree", _head(tree, git)[0])
         yield git
-
-
-def _read_plain(path: Path) -> bytes:
-    """Return what is in a file of git's; a worker may have put a link or a pipe in its place."""
-    if path.is_symlink():
-        raise WorkError(f"{path} is no regular file")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise WorkError(f"{path} is no regular file")
-        return file.read()
 
 
 def _head(tree: Tree, git: Git) -> tuple[str, bool]:
@@ -212,7 +205,7 @@ def _head(tree: Tree, git: Git) -> tuple[str, bool]:
     The branch's own counts when the worktree's HEAD tells nothing.
     """
     try:
-        text = os.fsdecode(_read_plain(Path(admin_dir(tree), "HEAD"))).strip()
+        text = os.fsdecode(read_plain(Path(admin_dir(tree), "HEAD"))).strip()
     except OSError:
         text = ""
     name = text.removeprefix("ref: ")
@@ -223,14 +216,6 @@ def _head(tree: Tree, git: Git) -> tuple[str, bool]:
         if found.status == 0:
             return found.text, each == ours
     raise WorkError(f"the commit that {tree.branch} began at is gone")
-
-
-def _links(entries: Sequence[str]) -> Iterator[str]:
-    """Yield the names in a listing that stand for other repositories."""
-    for entry in entries:
-        facts, _, name = entry.partition("\t")
-        if facts.startswith("160000 "):
-            yield name
 
 
 def _changes(git: Git, before: str, after: str) -> list[Change]:
@@ -255,7 +240,7 @@ def _check_clean(user: Git, top: str, names: Sequence[str]) -> None:
     words = ("status", "--porcelain", "-z", "--no-renames", "--untracked-files=all")
     mine = {entry[3:] for entry in user.ask(*words).names}
     if both := sorted(mine & set(names)):
-        raise WorkError(f"uncommitted changes of yours in {top} are in the way: {_listed(both)}. "
+        raise WorkError(f"uncommitted changes of yours in {top} are in the way: {listed(both)}. "
                         "Commit or stash them, then merge again")  # fmt: skip
 
 
@@ -264,7 +249,7 @@ def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
     with _private_index(tree) as git:
         taken = _take(tree, git)
         if taken.nested:
-            raise WorkError(f"{_listed(taken.nested)} in {tree.path} has a git repository of its own, "
+            raise WorkError(f"{listed(taken.nested)} in {tree.path} has a git repository of its own, "
                             "which cannot be merged: move it away, or ignore it")  # fmt: skip
         if taken.is_committed:
             return taken.tip
@@ -301,6 +286,27 @@ def _put_index(source: Path, admin: str) -> None:
         raise WorkError(f"its index in {admin} cannot be written: {error.strerror}") from error
 
 
+def _newest(tree: Tree, user: Git, head: str, work: str) -> str:
+    """Return the commit to merge, of the worktree's and its branch's: '' when the user's has both.
+
+    Raises WorkError when neither has all.
+    """
+    own = _branch_tip(user, tree)
+    new = [one for one in (work, own) if one and not _has(user, head, one)]
+    if len(new) == 2 and not _has(user, work, own):
+        where = inside(tree).run("symbolic-ref", "--quiet", "--short", "HEAD").text or f"commit {work[:10]}"
+        raise WorkError(
+            f"its work is in two places: its worktree is on {readable(where)}, which has not all of "
+            f"{tree.branch}. Bring both together first: `git merge {tree.branch}` in {tree.path}"
+        )
+    return new[0] if new else ""
+
+
+def _has(git: Git, commit: str, wanted: str) -> bool:
+    """Return whether a commit has all that another one has."""
+    return bool(commit) and git.holds("merge-base", "--is-ancestor", wanted, commit)
+
+
 def _commit(git: Git, content: str, message: str, *parents: str) -> str:
     if not git.holds("var", "GIT_COMMITTER_IDENT") or not git.holds("var", "GIT_AUTHOR_IDENT"):
         git = Git(git.directory, {**git.variables, **_IDENTITY})
@@ -319,26 +325,10 @@ def _merged_content(user: Git, tree: Tree, head: str, work: str) -> str:
         raise GitError(f"git merge-tree: {done.words or 'it took too long'}")
     content, *names = done.names
     if done.status == 1:
-        files = "".join(f"\n  {_plain(name)}" for name in names)
+        files = "".join(f"\n  {readable(name)}" for name in names)
         raise ConflictError(f"{tree.branch} and your branch change the same lines in:{files}\n"
                             f"Nothing was changed. To resolve it by hand: {by_hand}")  # fmt: skip
     return content
-
-
-def _check_submodules(tree: Tree) -> None:
-    """Raise WorkError when a submodule has work that the user's own copy of it does not have."""
-    git = inside(tree)
-    for name in _links(git.ask("ls-files", "-s", "-z").names):
-        folder = f"{tree.path}/{name}"
-        if not os.path.lexists(f"{folder}/.git"):
-            continue
-        own = git_in(folder)
-        head = own.run("rev-parse", "--verify", "--quiet", "HEAD").text
-        has_it = bool(head) and Path(tree.top, name).is_dir() and git_in(f"{tree.top}/{name}").holds(
-            "cat-file", "-e", f"{head}^{{commit}}")  # fmt: skip
-        if not has_it or own.ask("status", "--porcelain", "-z").names:
-            raise WorkError(f"the submodule {name} in {tree.path} has work of its own, which would be lost: "
-                            "commit and push it there first")  # fmt: skip
 
 
 def _branch_tip(user: Git, tree: Tree) -> str:
@@ -349,14 +339,14 @@ def _branch_tip(user: Git, tree: Tree) -> str:
     name = f"refs/heads/{tree.branch}"
     other = user.run("symbolic-ref", "--quiet", name).text
     if other:
-        raise WorkError(f"{tree.branch} stands for {_plain(other)}, which is not the worker's: "
+        raise WorkError(f"{tree.branch} stands for {readable(other)}, which is not the worker's: "
                         f"`git symbolic-ref --delete {name}` takes it away")  # fmt: skip
     return user.run("rev-parse", "--verify", "--quiet", f"refs/heads/{tree.branch}^{{commit}}").text
 
 
 def _keep(user: Git, tree: Tree, work: str) -> str:
     """Make a ref for a commit that neither the user's branch nor the beginning has; return it, else ''."""
-    if not work or any(user.holds("merge-base", "--is-ancestor", work, one) for one in ("HEAD", tree.base)):
+    if not work or any(_has(user, one, work) for one in ("HEAD", tree.base)):
         return ""
     name = tree.branch.removeprefix(f"{PREFIX}/")
     ref = f"{KEPT}/{name}-{time.strftime('%Y%m%d-%H%M%S')}-{work[:8]}"
@@ -376,13 +366,3 @@ def _forget(user: Git, tree: Tree) -> None:
         # Somebody else's file in it keeps it.
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(map(_plain, names[:_SHOWN])) + more
-
-
-def _plain(name: str) -> str:
-    """Return a name for a message; a worker may have called a file anything."""
-    return name if name.isprintable() else repr(name)
