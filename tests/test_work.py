@@ -15,7 +15,7 @@ from aiorch.tree import Tree, TreeState
 from aiorch.workers import work
 from aiorch.workers.carry import carry
 from aiorch.workers.worktree import choose, fill_submodules, make, survey
-from support.repository import Repo
+from support.repository import HERE, Repo
 
 FILES = {"a.txt": "one\ntwo\nthree\n", "b.txt": "b\n", "c.txt": "c\n", ".gitignore": "*.log\n.env\n"}
 
@@ -34,7 +34,7 @@ def repo(tmp_path: Path) -> Repo:
 @pytest.fixture
 def tree(repo: Repo) -> Tree:
     chosen = choose(survey(str(repo.top)), "api")
-    make(chosen, "mark")
+    make(chosen, HERE)
     return replace(chosen, state=TreeState.READY)
 
 
@@ -218,7 +218,7 @@ def test_what_has_no_work_or_is_merged_needs_no_ref(repo: Repo, tree: Tree) -> N
     do(repo, tree)
     work.merge(tree, "m")
     assert work.discard(tree).ref == ""
-    make(chosen := choose(survey(str(repo.top)), "other"), "mark")
+    make(chosen := choose(survey(str(repo.top)), "other"), HERE)
     assert work.discard(chosen).ref == ""
 
 
@@ -273,8 +273,8 @@ def with_submodule(tmp_path: Path) -> tuple[Repo, Tree]:
     repo, library = Repo(tmp_path / "whole", FILES), Repo(tmp_path / "lib", {"l": "l"})
     repo.git("submodule", "--quiet", "add", str(library.top), "dep")
     repo.commit({})
-    make(tree := choose(survey(str(repo.top)), "api"), "mark")
-    assert fill_submodules(tree, "mark") == []
+    make(tree := choose(survey(str(repo.top)), "api"), HERE)
+    assert fill_submodules(tree, HERE) == []
     return repo, tree
 
 
@@ -415,7 +415,7 @@ def test_what_is_no_file_is_left_out(repo: Repo, tree: Tree) -> None:
 def test_a_sparse_checkout_has_no_deletions(repo: Repo) -> None:
     repo.commit({"in/x": "x", "out/y": "y"})
     repo.git("sparse-checkout", "set", "in")
-    make(tree := choose(survey(str(repo.top)), "api"), "mark")
+    make(tree := choose(survey(str(repo.top)), "api"), HERE)
     repo.write({"in/x": "changed"}, at=Path(tree.path))
     assert not Path(tree.path, "out").exists()
     assert kinds(work.changes(tree, work.snapshot(tree))) == {"in/x": "M"}
@@ -425,7 +425,7 @@ def test_a_sparse_checkout_has_no_deletions(repo: Repo) -> None:
 def test_the_users_tree_may_be_a_worktree_itself(repo: Repo, tmp_path: Path) -> None:
     own = tmp_path / "own"
     repo.git("worktree", "add", "-q", "-b", "mine", str(own))
-    make(tree := choose(survey(str(own)), "api"), "mark")
+    make(tree := choose(survey(str(own)), "api"), HERE)
     do(repo, tree)
     assert tree.path == f"{own}.aiorch/api"
     assert work.merge(tree, "m").into == "mine"
@@ -438,7 +438,7 @@ def test_the_lead_may_be_in_a_submodule(repo: Repo, tmp_path: Path) -> None:
     library = Repo(tmp_path / "lib", {"l": "l\n"})
     repo.git("submodule", "--quiet", "add", str(library.top), "dep")
     repo.commit({})
-    make(tree := choose(survey(str(repo.top / "dep")), "api"), "mark")
+    make(tree := choose(survey(str(repo.top / "dep")), "api"), HERE)
     repo.write({"l": "changed\n"}, at=Path(tree.path))
     assert kinds(list(work.merge(tree, "m").changes)) == {"l": "M"}
     assert (repo.top / "dep/l").read_text() == "changed\n"

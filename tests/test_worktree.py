@@ -32,7 +32,7 @@ from aiorch.workers.worktree import (
     worktrees,
 )
 from support.lab import alive, until
-from support.repository import Repo
+from support.repository import HERE, Repo
 
 ODD = "a b\nc 'ü𝒳"
 
@@ -51,7 +51,7 @@ def repo(tmp_path: Path) -> Repo:
 
 def made(directory: Path, name: str = "api") -> Tree:
     tree = choose(survey(str(directory)), name)
-    make(tree, "mark")
+    make(tree, HERE)
     return replace(tree, state=TreeState.READY)
 
 
@@ -75,7 +75,7 @@ def test_names_of_folders_may_be_anything(tmp_path: Path, odd: str) -> None:
     tree = made(repo.top / odd)
     assert Path(tree.directory, f"{odd}.txt").read_text() == "x"
     assert tree_of(tree.record()) == tree
-    make(tree, "mark")
+    make(tree, HERE)
 
 
 def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
@@ -103,27 +103,27 @@ def test_what_others_are_to_have_is_gone_around(repo: Repo) -> None:
 def test_one_that_was_made_for_another_is_left_to_it(repo: Repo, state: TreeState) -> None:
     tree = made(repo.top)
     with pytest.raises(TakenError, match="somebody else's"):
-        make(replace(tree, state=state), "another")
-    make(tree, "mark")
+        make(replace(tree, state=state), f"{HERE}-another")
+    make(tree, HERE)
 
 
 def test_one_that_another_is_just_making_is_left_to_it(repo: Repo) -> None:
     tree = choose(survey(str(repo.top)), "api")
-    words = ("--lock", "--reason", beginning("another"), "-b", tree.branch)
+    words = ("--lock", "--reason", beginning(f"{HERE}-another"), "-b", tree.branch)
     repo.git("worktree", "add", "-q", *words, tree.path)
     with pytest.raises(TakenError):
-        make(tree, "mark")
-    assert not is_own(tree, "mark")
-    claim(admin_dir(tree), "mark")
-    assert is_own(tree, "mark")
+        make(tree, HERE)
+    assert not is_own(tree, HERE)
+    claim(admin_dir(tree), HERE)
+    assert is_own(tree, HERE)
 
 
 def test_one_in_which_a_worker_was_before_owners_were_written_down_is_gone_on_with(repo: Repo) -> None:
     tree = made(repo.top)
     Path(admin_dir(tree), "aiorch").unlink()
-    make(tree, "mark")
+    make(tree, HERE)
     with pytest.raises(TakenError):
-        make(replace(tree, state=TreeState.CHOSEN), "mark")
+        make(replace(tree, state=TreeState.CHOSEN), HERE)
 
 
 def test_a_branch_called_like_our_prefix_is_gone_around(repo: Repo) -> None:
@@ -226,8 +226,8 @@ def test_variables_of_another_repository_lead_nowhere(
 def test_making_it_again_changes_nothing(repo: Repo) -> None:
     tree = made(repo.top)
     repo.write({"mine.txt": "work"}, at=Path(tree.path))
-    make(tree, "mark")
-    make(replace(tree, state=TreeState.CHOSEN), "mark")
+    make(tree, HERE)
+    make(replace(tree, state=TreeState.CHOSEN), HERE)
     assert Path(tree.path, "mine.txt").read_text() == "work"
     assert repo.branches == ["aiorch/api", "main"]
 
@@ -235,8 +235,8 @@ def test_making_it_again_changes_nothing(repo: Repo) -> None:
 def test_one_that_git_did_not_finish_is_made_whole(repo: Repo) -> None:
     tree = made(repo.top)
     Path(tree.path, "a.txt").unlink()
-    repo.git("worktree", "lock", "--reason", beginning("mark"), tree.path)
-    make(replace(tree, state=TreeState.CHOSEN), "mark")
+    repo.git("worktree", "lock", "--reason", beginning(HERE), tree.path)
+    make(replace(tree, state=TreeState.CHOSEN), HERE)
     assert Path(tree.path, "a.txt").exists()
     assert repo.branches == ["aiorch/api", "main"]
 
@@ -244,7 +244,7 @@ def test_one_that_git_did_not_finish_is_made_whole(repo: Repo) -> None:
 def test_one_whose_branch_alone_was_made_is_made_whole(repo: Repo) -> None:
     tree = choose(survey(str(repo.top)), "api")
     repo.git("branch", "aiorch/api")
-    make(tree, "mark")
+    make(tree, HERE)
     assert Path(tree.path, "a.txt").exists()
 
 
@@ -263,7 +263,7 @@ def test_a_removed_worktree_is_made_again_from_its_branch(repo: Repo) -> None:
     repo.git("worktree", "remove", "--force", tree.path)
     kept = again(tree)
     assert kept is not None
-    make(kept, "mark")
+    make(kept, HERE)
     assert Path(tree.path, "work.txt").exists()
     repo.git("worktree", "remove", "--force", tree.path)
     repo.git("branch", "-D", tree.branch)
@@ -274,7 +274,7 @@ def test_something_in_the_way_is_left_alone(repo: Repo) -> None:
     tree = choose(survey(str(repo.top)), "api")
     repo.write({"precious": "x"}, at=Path(tree.path))
     with pytest.raises(IsolationError, match="in the way"):
-        make(tree, "mark")
+        make(tree, HERE)
     assert Path(tree.path, "precious").exists()
 
 
@@ -284,7 +284,7 @@ def test_submodules_are_filled_from_the_users_tree_without_the_network(tmp_path:
     repo.commit({})
     library.top.rename(tmp_path / "unreachable")
     tree = made(repo.top)
-    assert fill_submodules(tree, "mark") == []
+    assert fill_submodules(tree, HERE) == []
     assert Path(tree.path, "deps/li b/lib.txt").read_text() == "lib"
     assert repo.git("remote", "get-url", "origin", at=Path(tree.path, "deps/li b")) == str(library.top)
     assert repo.git("status", "--porcelain", at=Path(tree.path)) == ""

@@ -6,6 +6,9 @@ import os
 import subprocess
 from pathlib import Path
 
+# What one process of the tests prepares; another one must not take it for its own, and end it.
+HERE = f"tests-{os.getpid()}"
+
 
 class Repo:
     """A repository in a folder, with one commit when `files` are given."""
