@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from aiorch.errors import ConflictError, GitError, WorkError
 from aiorch.tree import Tree, TreeState
 from aiorch.workers import work
 from aiorch.workers.carry import carry
-from aiorch.workers.worktree import choose, fill_submodules, make, survey
+from aiorch.workers.worktree import choose, make, survey
 from support.repository import HERE, Repo
 
 FILES = {"a.txt": "one\ntwo\nthree\n", "b.txt": "b\n", "c.txt": "c\n", ".gitignore": "*.log\n.env\n"}
@@ -266,61 +265,6 @@ def test_a_repository_in_the_worktree_is_not_thrown_away(repo: Repo, tree: Tree)
         with pytest.raises(WorkError, match=r"clone .*repository of its own"):
             act()
     assert Path(tree.path, "clone/x").exists()
-
-
-def with_submodule(tmp_path: Path) -> tuple[Repo, Tree]:
-    """Make a repository with the submodule `dep`, and a worker's worktree of it."""
-    repo, library = Repo(tmp_path / "whole", FILES), Repo(tmp_path / "lib", {"l": "l"})
-    repo.git("submodule", "--quiet", "add", str(library.top), "dep")
-    repo.commit({})
-    make(tree := choose(survey(str(repo.top)), "api"), HERE)
-    assert fill_submodules(tree, HERE) == []
-    return repo, tree
-
-
-def test_work_in_a_submodule_is_not_thrown_away(tmp_path: Path) -> None:
-    repo, tree = with_submodule(tmp_path)
-    repo.write({"l": "changed"}, at=Path(tree.path, "dep"))
-    with pytest.raises(WorkError, match="submodule dep"):
-        work.discard(tree)
-    repo.git("checkout", "-q", ".", at=Path(tree.path, "dep"))
-    work.discard(tree)
-    assert not Path(tree.path).exists()
-
-
-@pytest.mark.parametrize("act", [work.snapshot, work.discard, lambda tree: work.merge(tree, "m")])
-@pytest.mark.parametrize("is_submodule", [False, True])
-def test_filters_of_a_repository_in_the_worktree_do_not_run(
-    tmp_path: Path, act: Callable[[Tree], object], is_submodule: bool
-) -> None:
-    """The worker writes their settings, from inside a sandbox too, and all of this runs outside."""
-    repo, tree = with_submodule(tmp_path)
-    there = Path(tree.path, "dep" if is_submodule else "clone")
-    if not is_submodule:
-        Repo(there, {"l": "l"})
-        repo.commit({}, at=Path(tree.path))
-    trap = tmp_path / "ran"
-    repo.git("config", "filter.x.clean", f"touch '{trap}'; cat", at=there)
-    repo.write({".gitattributes": "* filter=x\n", "l": "L"}, at=there)
-    with suppress(WorkError):
-        act(tree)
-    assert not trap.exists()
-    repo.git("status", at=there)
-    assert trap.exists()
-
-
-def test_the_commit_that_a_submodule_is_on_is_work(tmp_path: Path) -> None:
-    repo, tree = with_submodule(tmp_path)
-    commit = repo.commit({"l": "new"}, at=Path(tree.path, "dep"))
-    work.merge(tree, "m")
-    assert repo.git("rev-parse", "HEAD:dep") == commit
-    assert repo.git("status", "--porcelain", at=Path(tree.path)) == ""
-
-
-def test_files_that_took_the_place_of_a_submodule_are_work(tmp_path: Path) -> None:
-    _, tree = with_submodule(tmp_path)
-    Path(tree.path, "dep/.git").unlink()
-    assert kinds(work.changes(tree, work.snapshot(tree))) == {"dep": "D", "dep/l": "A"}
 
 
 def test_one_whose_worktree_was_removed_is_discarded_with_its_branch_kept(repo: Repo, tree: Tree) -> None:

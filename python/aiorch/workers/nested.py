@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -58,28 +58,40 @@ def add_all(git: Git) -> Done:
     return but.run("add", *words, data=wanted, seconds=LONG_SECONDS)
 
 
-def check_submodules(tree: Tree, names: Iterable[str]) -> None:
-    """Raise WorkError when one of these has work that the user's own copy of it does not have."""
-    todo = list(names)
+def check_submodules(tree: Tree, admin: str, names: Iterable[str]) -> None:
+    """Raise WorkError when one of these has work that the user's own copy of it does not have.
+
+    `admin` is git's directory for the worktree, where those are that are checked out no more, too.
+    """
+    todo, seen = list(names), set[str]()
     while todo:
         name = todo.pop()
         folder = Path(tree.path, name)
-        if not os.path.lexists(folder / ".git"):
-            continue
-        try:
-            with _apart(folder, _store(folder)) as git:
-                has_work = _has_changes(git) or _lacks(tree, name, [_head(git)])
-                todo += [f"{name}/{inner}" for inner in links(git.ask("ls-files", "-s", "-z").names)]
-        except (OSError, AiorchError) as error:
-            raise WorkError(f"{_submodule(tree, name)} cannot be read, and may have work that would be lost "
-                            f"({error}): move it away first") from error  # fmt: skip
-        if has_work:
-            raise WorkError(f"{_submodule(tree, name)} has work of its own, which would be lost: "
-                            f"commit it there, and fetch it into {tree.top}/{readable(name)}")  # fmt: skip
+        if os.path.lexists(folder / ".git"):
+            with _reading(f"the submodule {readable(name)} in {tree.path}"):
+                store = _store(folder)
+                seen.add(os.path.realpath(store))
+                with _apart(store, folder) as git:
+                    has_work = _has_changes(git) or _has_commits(git, store, Path(tree.top, name))
+                    todo += [f"{name}/{inner}" for inner in links(git.ask("ls-files", "-s", "-z").names)]
+                if has_work:
+                    raise WorkError(f"it has work that {tree.top}/{readable(name)} lacks")
+    for store in _stores(Path(admin, "modules")):
+        if os.path.realpath(store) not in seen:
+            part = store.relative_to(admin)
+            with _reading(f"{store}, which was a submodule,"), _apart(store, store) as git:
+                if _has_commits(git, store, Path(tree.common, part)):
+                    raise WorkError(f"it has work that {tree.common}/{part} lacks")
 
 
-def _submodule(tree: Tree, name: str) -> str:
-    return f"the submodule {readable(name)} in {tree.path}"
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Say of what goes wrong that it keeps a worktree from being discarded."""
+    try:
+        yield
+    except (OSError, AiorchError) as error:
+        raise WorkError(f"{what} would be lost: {error}. Commit what is in it, and fetch that into yours, "
+                        "or move it away") from error  # fmt: skip
 
 
 def _is_own_folder(top: Path, folder: Path) -> bool:
@@ -98,7 +110,7 @@ def _store(folder: Path) -> Path:
 
 
 @contextmanager
-def _apart(folder: Path, store: Path) -> Iterator[Git]:
+def _apart(store: Path, folder: Path) -> Iterator[Git]:
     """Give git a repository with none of its settings; what is changed in its index is not seen there."""
     with tempfile.TemporaryDirectory(prefix="aiorch-") as place:
         Path(place, "config").write_text(_SETTINGS)
@@ -116,20 +128,39 @@ def _has_changes(git: Git) -> bool:
     return bool(git.ask("status", *words, seconds=LONG_SECONDS).names)
 
 
-def _head(git: Git) -> str:
-    return git.ask("rev-parse", "--verify", "HEAD^{commit}").text
-
-
-def _lacks(tree: Tree, name: str, wanted: Sequence[str]) -> bool:
-    """Return whether the user's own copy of a submodule has not all of these objects."""
-    folder = Path(tree.top, name)
+def _has_commits(git: Git, store: Path, users: Path) -> bool:
+    """Return whether a repository has commits that the user's own copy of it has not, stashed ones too."""
     # Without a repository of its own git would answer for the one around it.
-    if not os.path.lexists(folder / ".git"):
+    yours = _store(users) if os.path.lexists(users / ".git") else users
+    if not (yours / "HEAD").exists() or any(store.glob("worktrees/*")):
         return True
+    wanted = {git.ask("rev-parse", "--verify", "HEAD^{commit}").text}
+    for line in git.ask("for-each-ref", "--format=%(objectname) %(refname)").text.splitlines():
+        commit, _, ref = line.partition(" ")
+        # What came from elsewhere is there.
+        if not ref.startswith("refs/remotes/"):
+            wanted.add(commit)
+        if ref == "refs/stash":
+            wanted.update(git.ask("rev-list", "--walk-reflogs", ref).text.split())
     data = "".join(f"{one}\n" for one in wanted).encode()
-    with _apart(folder, _store(folder)) as git:
-        found = git.ask("cat-file", "--batch-check", data=data).text.splitlines()
+    with _apart(yours, users) as mine:
+        found = mine.ask("cat-file", "--batch-check", data=data).text.splitlines()
     return any(line.endswith(" missing") for line in found)
+
+
+def _stores(modules: Path) -> Iterator[Path]:
+    """Yield where git has the repositories of submodules, and those of theirs."""
+    for folder, folders, files in os.walk(modules, onerror=_fail):
+        if "HEAD" in files and "objects" in folders:
+            yield Path(folder)
+            folders[:] = [name for name in folders if name == "modules"]
+
+
+def _fail(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise WorkError(
+            f"{error.filename} cannot be read ({error.strerror}), and may have work that would be lost"
+        )
 
 
 def _joined(names: Iterable[str]) -> bytes:

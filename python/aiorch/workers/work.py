@@ -7,7 +7,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,6 +144,8 @@ def discard(tree: Tree) -> Discarded:
     """
     user = git_in(tree.top)
     if not Path(tree.path).is_dir():
+        with suppress(GitError):
+            check_submodules(tree, admin_dir(tree), ())
         kept = _keep(user, tree, _branch_tip(user, tree))
         _forget(user, tree)
         return Discarded(kept)
@@ -153,7 +155,7 @@ def discard(tree: Tree) -> Discarded:
     if taken.nested:
         raise WorkError(f"{listed(taken.nested)} in {tree.path} has a git repository of its own, "
                         "which would be lost: move it away first")  # fmt: skip
-    check_submodules(tree, known)
+    check_submodules(tree, admin_dir(tree), known)
     work = taken.tip
     own = _branch_tip(user, tree)
     if not taken.is_committed or (own and not _has(user, work, own)):
@@ -294,7 +296,7 @@ def _newest(tree: Tree, user: Git, head: str, work: str) -> str:
     own = _branch_tip(user, tree)
     new = [one for one in (work, own) if one and not _has(user, head, one)]
     if len(new) == 2 and not _has(user, work, own):
-        where = inside(tree).run("symbolic-ref", "--quiet", "--short", "HEAD").text or f"commit {work[:10]}"
+        where = inside(tree).run("symbolic-ref", "--quiet", "--short", "HEAD").text or "a detached HEAD"
         raise WorkError(
             f"its work is in two places: its worktree is on {readable(where)}, which has not all of "
             f"{tree.branch}. Bring both together first: `git merge {tree.branch}` in {tree.path}"
