@@ -66,6 +66,8 @@ def test_it_works_commits_and_leaves_a_result(lab: Lab, repo: Repo) -> None:
         "{project}/.git/refs/heads/main",
         "{project}/.git/worktrees/api/config.worktree",
         "{project}/.git/worktrees/api/commondir",
+        "{project}/.git/worktrees/api/aiorch.sandbox",
+        "{project}.aiorch/api/.git",
         "{home}/.profile",
         "{run}/workers/w1-1/exit",
         "{run}/inbox/x.json",
@@ -130,6 +132,45 @@ def test_what_it_leaves_is_looked_at_from_inside(tmp_path: Path) -> None:
         assert (there / "a.txt").read_text() == "two\n"
         assert (there / ".git").is_dir()
         assert not mark.exists()
+
+
+@needs_bwrap
+def test_what_git_does_with_its_work_is_done_inside(lab: Lab, repo: Repo) -> None:
+    # Both a filter of the user's that is found where git runs, and a log that leads out.
+    mark, mine = lab.home / "escaped", lab.home / "mine"
+    mine.write_text("mine\n")
+    repo.git("config", "filter.x.clean", "sh ./clean")
+    boxed(
+        lab,
+        f"echo '* filter=x' >.gitattributes; echo 'touch {mark}; cat' >clean; echo two >a.txt;"
+        f" ln -sf {mine} $(git rev-parse --git-dir)/logs/HEAD",
+    )
+    assert "+two" in lab.aiorch("diff", "api").stdout
+    assert not mark.exists()
+    lab.aiorch("merge", "api", check=False)
+    assert mine.read_text() == "mine\n"
+
+
+@needs_bwrap
+def test_the_log_of_a_branch_to_come_leads_nowhere(lab: Lab, repo: Repo) -> None:
+    mine = lab.home / "mine"
+    mine.write_text("mine\n")
+    boxed(lab, f"ln -s {mine} $(git rev-parse --git-common-dir)/logs/refs/heads/aiorch/web; true")
+    lab.delegate({"name": "web", "type": "boxed", "task": "true"})
+    lab.wait_state(web="done")
+    assert mine.read_text() == "mine\n"
+
+
+@needs_bwrap
+def test_without_bwrap_its_work_is_not_looked_at(lab: Lab, repo: Repo) -> None:
+    boxed(lab, "echo two >a.txt")
+    bare = lab.root / "bare"
+    bare.mkdir()
+    for name in ("git", "tmux"):
+        (bare / name).symlink_to(str(shutil.which(name)))
+    done = lab.aiorch("diff", "api", check=False, env={"PATH": f".:{bare}"})
+    assert done.returncode == 1
+    assert "needs bwrap" in done.stderr
 
 
 @needs_bwrap

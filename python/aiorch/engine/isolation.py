@@ -231,7 +231,7 @@ class Isolation:
         runs = str(self._workers.parents[1])
         box = sandbox.Box(ready.tree, ready.admin, attempt, runs, self._socket, writes)
         sandbox.prepare(box)
-        return replace(job, box=sandbox.command(ready.bwrap, box, job.environment))
+        return replace(job, box=sandbox.command(ready.bwrap, box, job.environment, job.cwd))
 
 
 def _choose(wishes: _Wishes, tree: Tree | None) -> _Chosen:

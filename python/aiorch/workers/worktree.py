@@ -13,6 +13,7 @@ from pathlib import Path
 from aiorch import paths, process
 from aiorch.errors import GitError, IsolationError
 from aiorch.tree import PREFIX, Tree, TreeState, branch_name, label
+from aiorch.workers import sandbox
 from aiorch.workers.git import LONG_SECONDS, Git, git_in, said
 
 MARK = "AIORCH_PREPARES"
@@ -176,9 +177,15 @@ def admin_dir(tree: Tree) -> str:
 
 
 def inside(tree: Tree, **variables: str) -> Git:
-    """Return git in a worker's worktree, with nothing in it asked where its repository is."""
-    where = {"GIT_DIR": admin_dir(tree), "GIT_COMMON_DIR": tree.common, "GIT_WORK_TREE": tree.path}
-    return Git(tree.path, {**where, **variables})
+    """Return git in a worker's worktree, with nothing in it asked where its repository is.
+
+    It runs in a sandbox where the worker did. Raises GitError when that cannot be.
+    """
+    admin = admin_dir(tree)
+    where = {"GIT_DIR": admin, "GIT_COMMON_DIR": tree.common, "GIT_WORK_TREE": tree.path}
+    index = variables.get("GIT_INDEX_FILE")
+    box = sandbox.around(tree, admin, [str(Path(index).parent)] if index else [])
+    return Git(tree.path, {**where, **variables}, box)
 
 
 def worker_variables(tree: Tree) -> Mapping[str, str]:
