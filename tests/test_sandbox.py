@@ -115,6 +115,25 @@ def test_it_can_commit_when_the_user_packs_the_branches(lab: Lab, repo: Repo) ->
     assert not list(repo.top.glob(".git/**/heads/aiorch"))
 
 
+@needs_bwrap
+def test_the_setup_of_what_it_committed_runs_inside(lab: Lab, repo: Repo) -> None:
+    repo.commit({"setup": "touch set-up\n", ".gitmodules": ""})
+    mark = lab.home / "escaped"
+    lab.start(f'retries = 0\n{BOXED}setup = ["sh", "./setup"]\n')
+    task = (
+        f"echo 'touch set-up {mark}; true' >setup; git -c user.name=w -c user.email=w@w commit -qam x; exit 3"
+    )
+    lab.delegate({"name": "api", "type": "boxed", "task": task})
+    lab.wait_state(api="failed")
+    there = Path(lab.workers()["api"].directory)
+    shutil.rmtree(there)
+    repo.git("worktree", "prune")
+    lab.aiorch("retry", "api")
+    until(lambda: lab.workers()["api"].attempt > 1 and lab.workers()["api"].state == "failed", "it ran again")
+    assert (there / "set-up").exists()
+    assert not mark.exists()
+
+
 # A repository of its own, whose settings run a program of its own.
 TAKE_OVER = """
 rm -rf .git; git init -q . && git add -A && git -c user.name=w -c user.email=w@w commit -qm x

@@ -160,6 +160,22 @@ def fill_submodules(tree: Tree, mark: str) -> list[str]:
     return failed
 
 
+def has_work(tree: Tree) -> bool:
+    """Return whether a worktree stands on another commit than the one that its worker began at."""
+    return inside(tree).run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").text != tree.base
+
+
+def make_directory(tree: Tree) -> None:
+    """Make the folder where the worker begins: where the lead is may not be in the commit.
+
+    Raises IsolationError when it would be elsewhere: what a worker committed may have a link on the way.
+    """
+    folder = Path(tree.directory)
+    if not folder.resolve().is_relative_to(Path(tree.path).resolve()):
+        raise IsolationError(f"a link leads from {folder} out of its worktree")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def admin_dir(tree: Tree) -> str:
     """Return the directory in which git keeps the worktree's index and HEAD.
 
