@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from aiorch.config import load_config
 from aiorch.errors import ConfigError
+from aiorch.tree import Tree
+from aiorch.workers import sandbox
 from support.lab import Lab, until
 from support.repository import Repo
 
@@ -199,6 +202,29 @@ def test_places_of_the_user_can_be_opened(lab: Lab, repo: Repo) -> None:
     lab.delegate({"name": "api", "type": "boxed", "task": "echo x >~/cache/x"})
     lab.wait_state(api="done")
     assert (lab.home / "cache/x").exists()
+
+
+def words(tmp_path: Path, socket: Path, *writes: str) -> str:
+    tree = Tree(str(tmp_path / "w"), "aiorch/api", "0" * 40, str(tmp_path), str(tmp_path / ".git"))
+    box = sandbox.Box(tree, "/admin", "", "/runs", str(socket), writes)
+    return " ".join(sandbox.command("bwrap", box, {"HOME": "/h"}, tree.path))
+
+
+def test_a_place_within_another_is_not_bound_again(tmp_path: Path) -> None:
+    # The worker of the attempt before may have made a link of it, which bwrap would follow.
+    found = words(tmp_path, tmp_path, "~/.cache/x", "~/.cache", "~/.cache-2")
+    assert "--bind-try /h/.cache /h/.cache --bind-try /h/.cache-2 /h/.cache-2" in found
+    assert "/h/.cache/x" not in found
+
+
+def test_sockets_of_tmux_beside_ours_are_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_EMPTIED", ())
+    socket = tmp_path / f"tmux-{os.getuid()}" / "default"
+    socket.parent.mkdir()
+    socket.touch()
+    assert f"--tmpfs {socket.parent}" in words(tmp_path, socket)
+    (tmp_path / "own").touch()
+    assert f"--ro-bind /dev/null {tmp_path}/own" in words(tmp_path, tmp_path / "own")
 
 
 def test_without_bwrap_it_is_refused(lab: Lab, repo: Repo) -> None:

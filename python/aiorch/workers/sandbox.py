@@ -162,7 +162,7 @@ def _make_file(path: Path, text: str = "") -> None:
 def _hidden(socket: str) -> list[str]:
     """Return what puts nothing in the place of the tmux socket, and of others beside it, wherever it is."""
     real = os.path.realpath(socket)
-    gone = any(real.startswith(f"{place}/") for place in ("/tmp", "/var/tmp", "/run"))
+    gone = any(real.startswith(f"{place}/") for place in _EMPTIED)
     if gone or not Path(real).exists():
         return []
     folder = str(Path(real).parent)
