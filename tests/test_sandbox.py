@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 from aiorch.config import load_config
 from aiorch.errors import ConfigError
+from aiorch.tree import Tree
+from aiorch.workers import sandbox
 from support.lab import Lab, until
 from support.repository import Repo
 
@@ -67,6 +70,8 @@ def test_it_works_commits_and_leaves_a_result(lab: Lab, repo: Repo) -> None:
         "{project}/.git/refs/heads/main",
         "{project}/.git/worktrees/api/config.worktree",
         "{project}/.git/worktrees/api/commondir",
+        "{project}/.git/worktrees/api/aiorch.sandbox",
+        "{project}.aiorch/api/.git",
         "{home}/.profile",
         "{run}/workers/w1-1/exit",
         "{run}/inbox/x.json",
@@ -112,6 +117,25 @@ def test_it_can_commit_when_the_user_packs_the_branches(lab: Lab, repo: Repo) ->
     assert repo.git("fsck") == ""
     lab.aiorch("discard", "api")
     assert not list(repo.top.glob(".git/**/heads/aiorch"))
+
+
+@needs_bwrap
+def test_the_setup_of_what_it_committed_runs_inside(lab: Lab, repo: Repo) -> None:
+    repo.commit({"setup": "touch set-up\n", ".gitmodules": ""})
+    mark = lab.home / "escaped"
+    lab.start(f'retries = 0\n{BOXED}setup = ["sh", "./setup"]\n')
+    task = (
+        f"echo 'touch set-up {mark}; true' >setup; git -c user.name=w -c user.email=w@w commit -qam x; exit 3"
+    )
+    lab.delegate({"name": "api", "type": "boxed", "task": task})
+    lab.wait_state(api="failed")
+    there = Path(lab.workers()["api"].directory)
+    shutil.rmtree(there)
+    repo.git("worktree", "prune")
+    lab.aiorch("retry", "api")
+    until(lambda: lab.workers()["api"].attempt > 1 and lab.workers()["api"].state == "failed", "it ran again")
+    assert (there / "set-up").exists()
+    assert not mark.exists()
 
 
 # A repository of its own, whose settings run a program of its own.
@@ -163,12 +187,74 @@ def test_a_check_whose_sandbox_cannot_be_made_fails_and_holds_no_other_up(lab: L
 
 
 @needs_bwrap
+def test_what_git_does_with_its_work_is_done_inside(lab: Lab, repo: Repo) -> None:
+    # Both a filter of the user's that is found where git runs, and a log that leads out.
+    mark, mine = lab.home / "escaped", lab.home / "mine"
+    mine.write_text("mine\n")
+    repo.git("config", "filter.x.clean", "sh ./clean")
+    boxed(
+        lab,
+        f"echo '* filter=x' >.gitattributes; echo 'touch {mark}; cat' >clean; echo two >a.txt;"
+        f" ln -sf {mine} $(git rev-parse --git-dir)/logs/HEAD",
+    )
+    assert "+two" in lab.aiorch("diff", "api").stdout
+    assert not mark.exists()
+    lab.aiorch("merge", "api", check=False)
+    assert mine.read_text() == "mine\n"
+
+
+@needs_bwrap
+def test_the_log_of_a_branch_to_come_leads_nowhere(lab: Lab, repo: Repo) -> None:
+    mine = lab.home / "mine"
+    mine.write_text("mine\n")
+    boxed(lab, f"ln -s {mine} $(git rev-parse --git-common-dir)/logs/refs/heads/aiorch/web; true")
+    lab.delegate({"name": "web", "type": "boxed", "task": "true"})
+    lab.wait_state(web="done")
+    assert mine.read_text() == "mine\n"
+
+
+@needs_bwrap
+def test_without_bwrap_its_work_is_not_looked_at(lab: Lab, repo: Repo) -> None:
+    boxed(lab, "echo two >a.txt")
+    bare = lab.root / "bare"
+    bare.mkdir()
+    for name in ("git", "tmux"):
+        (bare / name).symlink_to(str(shutil.which(name)))
+    done = lab.aiorch("diff", "api", check=False, env={"PATH": f".:{bare}"})
+    assert done.returncode == 1
+    assert "needs bwrap" in done.stderr
+
+
+@needs_bwrap
 def test_places_of_the_user_can_be_opened(lab: Lab, repo: Repo) -> None:
     (lab.home / "cache").mkdir()
     lab.start(f'sandbox_writes = ["~/cache"]\n{BOXED}')
     lab.delegate({"name": "api", "type": "boxed", "task": "echo x >~/cache/x"})
     lab.wait_state(api="done")
     assert (lab.home / "cache/x").exists()
+
+
+def words(tmp_path: Path, socket: Path, *writes: str) -> str:
+    tree = Tree(str(tmp_path / "w"), "aiorch/api", "0" * 40, str(tmp_path), str(tmp_path / ".git"))
+    box = sandbox.Box(tree, "/admin", "", "/runs", str(socket), writes)
+    return " ".join(sandbox.command("bwrap", box, {"HOME": "/h"}, tree.path))
+
+
+def test_a_place_within_another_is_not_bound_again(tmp_path: Path) -> None:
+    # The worker of the attempt before may have made a link of it, which bwrap would follow.
+    found = words(tmp_path, tmp_path, "~/.cache/x", "~/.cache", "~/.cache-2")
+    assert "--bind-try /h/.cache /h/.cache --bind-try /h/.cache-2 /h/.cache-2" in found
+    assert "/h/.cache/x" not in found
+
+
+def test_sockets_of_tmux_beside_ours_are_hidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "_EMPTIED", ())
+    socket = tmp_path / f"tmux-{os.getuid()}" / "default"
+    socket.parent.mkdir()
+    socket.touch()
+    assert f"--tmpfs {socket.parent}" in words(tmp_path, socket)
+    (tmp_path / "own").touch()
+    assert f"--ro-bind /dev/null {tmp_path}/own" in words(tmp_path, tmp_path / "own")
 
 
 def test_without_bwrap_it_is_refused(lab: Lab, repo: Repo) -> None:

@@ -350,6 +350,17 @@ def test_links_beside_the_index_lead_to_nothing_that_is_written(
     assert kinds(work.changes(tree, work.snapshot(tree))) == DONE
 
 
+def test_a_change_in_the_same_second_as_the_checkout_is_seen(repo: Repo, tree: Tree) -> None:
+    file, index = Path(tree.path, "a.txt"), repo.top / ".git/worktrees/api/index"
+    repo.git("config", "core.trustctime", "false")
+    os.utime(file, (1_000_000_000,) * 2)
+    repo.git("update-index", "--refresh", at=Path(tree.path))
+    os.utime(index, (1_000_000_000,) * 2)
+    file.write_text(file.read_text().upper())
+    os.utime(file, (1_000_000_000,) * 2)
+    assert kinds(work.changes(tree, work.snapshot(tree))) == {"a.txt": "M"}
+
+
 def test_what_is_no_file_is_left_out(repo: Repo, tree: Tree) -> None:
     do(repo, tree)
     os.mkfifo(Path(tree.path, "pipe"))

@@ -31,7 +31,9 @@ from aiorch.workers.worktree import (
     choose,
     end_leftovers,
     fill_submodules,
+    has_work,
     make,
+    make_directory,
     survey,
     worker_variables,
 )
@@ -55,6 +57,8 @@ class _Wishes:
     mark: str
     log: Path
     lock: Path
+    runs: str
+    socket: str
     given_up: threading.Event = field(default_factory=threading.Event)
 
     def go_on(self) -> None:
@@ -96,6 +100,7 @@ class Isolation:
         self, journal: Journal, primary: Primary, workers: Path, socket: str, config: Config
     ) -> None:
         self._journal, self._primary, self._workers, self._socket = journal, primary, workers, socket
+        self._runs = str(workers.parents[1])
         self.config = config
         self.wake: Callable[[], None] = lambda: None
         self.overlaps = Overlaps(journal, self.woken)
@@ -199,7 +204,7 @@ class Isolation:
         wishes = _Wishes(
             row, self.config, self._primary.working_directory(), self._primary.environment(),
             mark_of(self._workers, row.number), folder.with_suffix(".setup.log"),
-            lock_file(self._workers, row.number),
+            lock_file(self._workers, row.number), self._runs, self._socket,
         )  # fmt: skip
         self._journal.set_worker(row.number, reason=PREPARING)
         tree = self._journal.tree(row.number)
@@ -257,10 +262,9 @@ class Isolation:
     def _boxed(self, row: WorkerRow, job: Job, ready: _Ready) -> Job:
         attempt = str(self._workers / row.action)
         writes = (*self.config.sandbox_writes, *job.writes)
-        runs = str(self._workers.parents[1])
-        box = sandbox.Box(ready.tree, ready.admin, attempt, runs, self._socket, writes)
+        box = sandbox.Box(ready.tree, ready.admin, attempt, self._runs, self._socket, writes)
         sandbox.prepare(box)
-        return replace(job, box=sandbox.command(ready.bwrap, box, job.environment))
+        return replace(job, box=sandbox.command(ready.bwrap, box, job.environment, job.cwd))
 
 
 def _choose(wishes: _Wishes, tree: Tree | None, others: Collection[Tree]) -> _Chosen:
@@ -286,18 +290,30 @@ def _make(wishes: _Wishes, chosen: _Chosen) -> _Ready | _Chosen:
         return _choose(wishes, None, ())
     notes = []
     if tree.state is not TreeState.READY:
-        if failed := fill_submodules(tree, wishes.mark):
+        # A branch that was there may have what a worker made in its sandbox: outside none of it is run.
+        is_strange = bool(bwrap) and has_work(tree)
+        if is_strange and Path(f"{tree.path}/.gitmodules").is_file():
+            notes.append("its branch has work from its sandbox: submodules are left out")
+        elif failed := fill_submodules(tree, wishes.mark):
             notes.append(f"submodules without files: {', '.join(failed)}")
         wishes.go_on()
         carry(tree, config.copy, config.link)
-        # Where the lead is may not be in the commit.
-        Path(tree.directory).mkdir(parents=True, exist_ok=True)
+        make_directory(tree)
         if command := config.setup_of(kind):
             given = worker_environment(wishes.variables)
             more = {**worker_variables(tree), "AIORCH_WORKER": wishes.row.name, MARK: wishes.mark}
             wishes.go_on()
-            set_up(tree, command, {**given, **more}, wishes.log)
+            box = _box(wishes, tree, bwrap) if is_strange else ()
+            set_up(tree, [*box, *command], {**given, **more}, wishes.log)
         if chosen.found.changed:
             files = counted(chosen.found.changed, "file")
             notes.append(f"it begins at {tree.base[:10]}: your uncommitted changes ({files}) are not in it")
     return _Ready(tree, tuple(notes), bwrap, admin_dir(tree) if bwrap else "")
+
+
+def _box(wishes: _Wishes, tree: Tree, bwrap: str) -> Sequence[str]:
+    """Return the command that runs a setup in the sandbox that the worker is to have."""
+    writes = wishes.config.sandbox_writes
+    box = sandbox.Box(tree, admin_dir(tree), "", wishes.runs, wishes.socket, writes)
+    sandbox.prepare(box)
+    return sandbox.command(bwrap, box, wishes.variables, tree.directory)

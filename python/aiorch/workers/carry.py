@@ -78,9 +78,9 @@ def _untracked(tree: Tree, names: Sequence[str]) -> list[str]:
 
 def _place(source: Path, target: Path, root: Path, *, is_link: bool) -> None:
     parent = target.parent
-    parent.mkdir(parents=True, exist_ok=True)
     if not parent.resolve().is_relative_to(root.resolve()):
         raise OSError("a link in the tree leads out of it")
+    parent.mkdir(parents=True, exist_ok=True)
     if is_link:
         target.symlink_to(source)
         return

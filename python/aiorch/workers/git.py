@@ -67,18 +67,23 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """git in one directory; `variables` are added to its environment."""
+    """git in one directory; `variables` are added to its environment.
+
+    `box` is the command that runs it in a sandbox, when it is to be in one.
+    """
 
     directory: str
     variables: Mapping[str, str]
+    box: Sequence[str] = ()
 
     def run(self, *argv: str, data: bytes | None = None, seconds: float = SECONDS) -> Done:
         """Run one git command. Raises GitError when there is no git, or no such directory."""
-        program = shutil.which("git")
+        program = shutil.which("git", path=fixed_path(os.environ.get("PATH", os.defpath)))
         if program is None:
             raise GitError('git was not found: install it, or set isolation = "none" in config.toml')
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-        return run([program, *settings, *argv], self.directory, environment(self.variables), data, seconds)
+        command = [*self.box, program, *settings, *argv]
+        return run(command, self.directory, environment(self.variables), data, seconds)
 
     def ask(self, *argv: str, data: bytes | None = None, seconds: float = SECONDS) -> Done:
         """Run one git command. Raises GitError in git's own words when it fails or takes too long."""
@@ -101,7 +106,14 @@ def environment(more: Mapping[str, str], base: Mapping[str, str] | None = None) 
     """Return the environment for git: nothing in it names another repository, and nothing asks anybody."""
     given = os.environ if base is None else base
     kept = {n: v for n, v in given.items() if not n.startswith("GIT_") and n not in _DROPPED}
+    if "PATH" in kept:
+        kept["PATH"] = fixed_path(kept["PATH"])
     return kept | _OWN | dict(more)
+
+
+def fixed_path(path: str) -> str:
+    """Return a PATH without folders that depend on where one is: a worker's own tree has programs, too."""
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if folder.startswith("/"))
 
 
 def run(

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from aiorch.errors import AiorchError, WorkError
@@ -52,7 +53,7 @@ def add_all(git: Git) -> Done:
         git.ask("update-index", "--force-remove", "-z", "--stdin", data=_joined(gone))
     if there:
         git.ask("update-index", "-z", "--stdin", data=_joined(there))
-    but = Git(git.directory, {**git.variables, "GIT_LITERAL_PATHSPECS": "0"})
+    but = replace(git, variables={**git.variables, "GIT_LITERAL_PATHSPECS": "0"})
     wanted = _joined([".", *(f":(exclude,literal){name}" for name in (*kept, *there))])
     words = ("--all", "--pathspec-from-file=-", "--pathspec-file-nul")
     return but.run("add", *words, data=wanted, seconds=LONG_SECONDS)

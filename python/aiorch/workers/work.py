@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aiorch.errors import ConflictError, GitError, WorkError
@@ -196,6 +196,7 @@ def _private_index(tree: Tree) -> Iterator[Git]:
         git = inside(tree, GIT_INDEX_FILE=str(index))
         try:
             index.write_bytes(read_plain(Path(admin, "index")))
+            _same_time(Path(admin, "index"), index)
         except FileNotFoundError:
             git.ask("read-tree", _head(tree, git)[0])
         yield git
@@ -272,6 +273,12 @@ def _committed(tree: Tree, message: str, *, is_working: bool) -> str:
         return commit
 
 
+def _same_time(source: Path, index: Path) -> None:
+    """Give a copy of an index the time of the original: by it git knows which files it has to look into."""
+    facts = source.lstat()
+    os.utime(index, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
 def _put_index(source: Path, admin: str) -> None:
     """Put a copy of an index in the place of a worktree's own, whatever a worker has put there."""
     try:
@@ -280,6 +287,7 @@ def _put_index(source: Path, admin: str) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(source.read_bytes())
         try:
+            _same_time(source, Path(whole))
             os.replace(whole, f"{admin}/index")  # noqa: PTH105 - both are texts
         except OSError:
             os.unlink(whole)  # noqa: PTH108
@@ -311,7 +319,7 @@ def _has(git: Git, commit: str, wanted: str) -> bool:
 
 def _commit(git: Git, content: str, message: str, *parents: str) -> str:
     if not git.holds("var", "GIT_COMMITTER_IDENT") or not git.holds("var", "GIT_AUTHOR_IDENT"):
-        git = Git(git.directory, {**git.variables, **_IDENTITY})
+        git = replace(git, variables={**git.variables, **_IDENTITY})
     words = [word for parent in parents for word in ("-p", parent)]
     text = message.encode("utf-8", "replace")
     return git.ask("commit-tree", content, *words, "-F", "-", data=text).text

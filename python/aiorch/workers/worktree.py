@@ -14,6 +14,7 @@ from pathlib import Path
 from aiorch import paths, process
 from aiorch.errors import GitError, IsolationError, TakenError
 from aiorch.tree import PREFIX, Tree, TreeState, branch_name, label
+from aiorch.workers import sandbox
 from aiorch.workers.git import LONG_SECONDS, Done, Git, git_in, said
 from aiorch.workers.owner import beginning, claim, is_half, is_locked, owner_of
 
@@ -182,6 +183,22 @@ def fill_submodules(tree: Tree, mark: str) -> list[str]:
     return failed
 
 
+def has_work(tree: Tree) -> bool:
+    """Return whether a worktree stands on another commit than the one that its worker began at."""
+    return inside(tree).run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").text != tree.base
+
+
+def make_directory(tree: Tree) -> None:
+    """Make the folder where the worker begins: where the lead is may not be in the commit.
+
+    Raises IsolationError when it would be elsewhere: what a worker committed may have a link on the way.
+    """
+    folder = Path(tree.directory)
+    if not folder.resolve().is_relative_to(Path(tree.path).resolve()):
+        raise IsolationError(f"a link leads from {folder} out of its worktree")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
 def admin_dir(tree: Tree) -> str:
     """Return the directory in which git keeps the worktree's index and HEAD.
 
@@ -199,9 +216,15 @@ def admin_dir(tree: Tree) -> str:
 
 
 def inside(tree: Tree, **variables: str) -> Git:
-    """Return git in a worker's worktree, with nothing in it asked where its repository is."""
-    where = {"GIT_DIR": admin_dir(tree), "GIT_COMMON_DIR": tree.common, "GIT_WORK_TREE": tree.path}
-    return Git(tree.path, {**where, **variables})
+    """Return git in a worker's worktree, with nothing in it asked where its repository is.
+
+    It runs in a sandbox where the worker did. Raises GitError when that cannot be.
+    """
+    admin = admin_dir(tree)
+    where = {"GIT_DIR": admin, "GIT_COMMON_DIR": tree.common, "GIT_WORK_TREE": tree.path}
+    index = variables.get("GIT_INDEX_FILE")
+    box = sandbox.around(tree, admin, [str(Path(index).parent)] if index else [])
+    return Git(tree.path, {**where, **variables}, box)
 
 
 def worker_variables(tree: Tree) -> Mapping[str, str]:
