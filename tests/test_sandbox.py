@@ -11,7 +11,7 @@ import pytest
 
 from aiorch.config import load_config
 from aiorch.errors import ConfigError
-from support.lab import Lab
+from support.lab import Lab, until
 from support.repository import Repo
 
 BOXED = """
@@ -114,12 +114,13 @@ def test_it_reads_the_results_of_the_workers_before_and_cannot_change_them(lab: 
 @needs_bwrap
 def test_a_check_whose_sandbox_cannot_be_made_fails_and_holds_no_other_up(lab: Lab, repo: Repo) -> None:
     lab.start(f'retries = 0\n{BOXED}check = ["test", "-e", "go"]\n')
-    wait = "while [ ! -e go ]; do sleep 0.02; done"
-    lab.delegate(*({"name": name, "type": "boxed", "task": wait} for name in ("api", "auth")))
-    lab.wait_state(api="working", auth="working")
+    trees = [lab.project.with_name(f"{lab.project.name}.aiorch") / name for name in ("api", "auth")]
+    task = "touch in; while [ ! -e go ]; do sleep 0.02; done"
+    lab.delegate(*({"name": tree.name, "type": "boxed", "task": task} for tree in trees))
+    until(lambda: all((tree / "in").exists() for tree in trees), "they work in their sandboxes")
     shutil.rmtree(repo.top / ".git/worktrees/api")
-    for name in ("api", "auth"):
-        (lab.project.with_name(f"{lab.project.name}.aiorch") / name / "go").touch()
+    for tree in trees:
+        (tree / "go").touch()
     lab.wait_state(api="failed", auth="done")
     assert "check: git knows no worktree" in lab.workers()["api"].reason
 
