@@ -103,3 +103,16 @@ def test_files_that_took_the_place_of_a_submodule_are_work(tmp_path: Path) -> No
     Path(tree.path, "dep/.git").unlink()
     found = work.changes(tree, work.snapshot(tree))
     assert [(one.path, one.kind) for one in found] == [("dep", "D"), ("dep/l", "A")]
+
+
+@pytest.mark.parametrize("folder", ["build/deep/tool", "src"])
+def test_a_repository_that_git_does_not_show_is_not_thrown_away(tmp_path: Path, folder: str) -> None:
+    repo = Repo(tmp_path / "whole", {**FILES, "src/x": "x"})
+    make(tree := choose(survey(str(repo.top)), "api"), str(tmp_path))
+    Repo(Path(tree.path, folder), {"y": "y"})
+    repo.commit({}, at=Path(tree.path))
+    with pytest.raises(WorkError, match=f"{folder} in .* has a git repository of its own"):
+        work.discard(tree)
+    shutil.rmtree(Path(tree.path, folder, ".git"))
+    work.discard(tree)
+    assert not Path(tree.path).exists()

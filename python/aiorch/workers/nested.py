@@ -13,7 +13,7 @@ from pathlib import Path
 
 from aiorch.errors import AiorchError, WorkError
 from aiorch.tree import Tree
-from aiorch.workers.git import LONG_SECONDS, Done, Git, git_in, read_plain, readable
+from aiorch.workers.git import LONG_SECONDS, Done, Git, git_in, listed, read_plain, readable
 
 _LINK = "160000"
 _SETTINGS = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
@@ -58,16 +58,29 @@ def add_all(git: Git) -> Done:
     return but.run("add", *words, data=wanted, seconds=LONG_SECONDS)
 
 
-def check_submodules(tree: Tree, admin: str, names: Iterable[str]) -> None:
-    """Raise WorkError when one of these has work that the user's own copy of it does not have.
+def check_discard(tree: Tree, admin: str, names: Iterable[str]) -> None:
+    """Raise WorkError when a repository in a worktree would be lost.
 
-    `admin` is git's directory for the worktree, where those are that are checked out no more, too.
+    `names` are the submodules that its index has, `admin` is git's directory for the worktree.
     """
-    todo, seen = list(names), set[str]()
+    submodules = check_submodules(tree, admin, names)
+    if others := sorted(set(_repositories(tree.path)) - submodules):
+        raise WorkError(f"{listed(others)} in {tree.path} has a git repository of its own, "
+                        "which would be lost: move it away first")  # fmt: skip
+
+
+def check_submodules(tree: Tree, admin: str, names: Iterable[str]) -> set[str]:
+    """Return the submodules that are checked out, those of submodules too.
+
+    Raises WorkError when one has work that the user's own copy of it does not have. `admin` is where those
+    are that are checked out no more, too.
+    """
+    todo, seen, found = list(names), set[str](), set[str]()
     while todo:
         name = todo.pop()
         folder = Path(tree.path, name)
         if os.path.lexists(folder / ".git"):
+            found.add(name)
             with _reading(f"the submodule {readable(name)} in {tree.path}"):
                 store = _store(folder)
                 seen.add(os.path.realpath(store))
@@ -82,6 +95,7 @@ def check_submodules(tree: Tree, admin: str, names: Iterable[str]) -> None:
             with _reading(f"{store}, which was a submodule,"), _apart(store, store) as git:
                 if _has_commits(git, store, Path(tree.common, part)):
                     raise WorkError(f"it has work that {tree.common}/{part} lacks")
+    return found
 
 
 @contextmanager
@@ -154,6 +168,14 @@ def _stores(modules: Path) -> Iterator[Path]:
         if "HEAD" in files and "objects" in folders:
             yield Path(folder)
             folders[:] = [name for name in folders if name == "modules"]
+
+
+def _repositories(top: str) -> Iterator[str]:
+    """Yield where below a folder a repository is, whatever git is told to ignore."""
+    for folder, folders, files in os.walk(top, onerror=_fail):
+        if folder != top and ".git" in (*folders, *files):
+            yield os.path.relpath(folder, top)
+        folders[:] = [name for name in folders if name != ".git"]
 
 
 def _fail(error: OSError) -> None:
