@@ -34,13 +34,15 @@ def with_submodule(tmp_path: Path) -> tuple[Repo, Tree]:
     return repo, tree
 
 
-@pytest.mark.parametrize("where", ["file", "branch", "stash", "tag", "gone", "removed"])
+@pytest.mark.parametrize("where", ["file", "hidden", "branch", "stash", "tag", "gone", "removed"])
 def test_work_in_a_submodule_is_not_thrown_away(tmp_path: Path, where: str) -> None:
     repo, tree = with_submodule(tmp_path)
     there = Path(tree.path, "dep")
     before = repo.git("rev-parse", "HEAD", at=there)
     repo.write({"l": where}, at=there)
-    if where == "stash":
+    if where == "hidden":
+        repo.git("update-index", "--assume-unchanged", "l", at=there)
+    elif where == "stash":
         repo.git("stash", "-q", at=there)
         repo.write({"l": "again"}, at=there)
         repo.git("stash", "-q", at=there)

@@ -34,6 +34,7 @@ def add_all(git: Git) -> Done:
     `git add` alone would run `git status` inside of each of them. Raises WorkError for a name that
     git itself would not write.
     """
+    _show_hidden(git)
     entries = git.ask("ls-files", "-s", "-t", "-z").names
     hidden = set(links(entry for entry in entries if entry.startswith("S ")))
     kept, gone, there = list[str](), list[str](), list[str]()
@@ -54,7 +55,8 @@ def add_all(git: Git) -> Done:
         git.ask("update-index", "-z", "--stdin", data=_joined(there))
     but = Git(git.directory, {**git.variables, "GIT_LITERAL_PATHSPECS": "0"})
     wanted = _joined([".", *(f":(exclude,literal){name}" for name in (*kept, *there))])
-    words = ("--all", "--pathspec-from-file=-", "--pathspec-file-nul")
+    # Without --sparse files outside of a sparse checkout are left out, and not said so.
+    words = ("--all", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
     return but.run("add", *words, data=wanted, seconds=LONG_SECONDS)
 
 
@@ -108,6 +110,15 @@ def _reading(what: str) -> Iterator[None]:
                         "or move it away") from error  # fmt: skip
 
 
+def _show_hidden(git: Git) -> None:
+    """Have git's index no more pass over files that are there, whatever it was told by `git update-index`."""
+    marks = [entry.split(" ", 1) for entry in git.ask("ls-files", "-v", "-z").names]
+    names = [name for mark, name in marks if mark in "Ss" or mark.islower()]
+    if there := _joined(name for name in names if os.path.lexists(f"{git.directory}/{name}")):
+        for word in ("--no-assume-unchanged", "--no-skip-worktree"):
+            git.ask("update-index", word, "-z", "--stdin", data=there)
+
+
 def _is_own_folder(top: Path, folder: Path) -> bool:
     """Return whether it is a folder, and neither it nor one above it is a link."""
     return folder.is_dir() and Path(os.path.realpath(folder)) == Path(
@@ -138,6 +149,7 @@ def _apart(store: Path, folder: Path) -> Iterator[Git]:
 
 
 def _has_changes(git: Git) -> bool:
+    _show_hidden(git)
     words = ("--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=all")
     return bool(git.ask("status", *words, seconds=LONG_SECONDS).names)
 
