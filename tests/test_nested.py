@@ -34,13 +34,15 @@ def with_submodule(tmp_path: Path) -> tuple[Repo, Tree]:
     return repo, tree
 
 
-@pytest.mark.parametrize("where", ["file", "branch", "stash", "tag", "gone", "removed"])
+@pytest.mark.parametrize("where", ["file", "hidden", "branch", "stash", "tag", "gone", "removed"])
 def test_work_in_a_submodule_is_not_thrown_away(tmp_path: Path, where: str) -> None:
     repo, tree = with_submodule(tmp_path)
     there = Path(tree.path, "dep")
     before = repo.git("rev-parse", "HEAD", at=there)
     repo.write({"l": where}, at=there)
-    if where == "stash":
+    if where == "hidden":
+        repo.git("update-index", "--assume-unchanged", "l", at=there)
+    elif where == "stash":
         repo.git("stash", "-q", at=there)
         repo.write({"l": "again"}, at=there)
         repo.git("stash", "-q", at=there)
@@ -103,3 +105,16 @@ def test_files_that_took_the_place_of_a_submodule_are_work(tmp_path: Path) -> No
     Path(tree.path, "dep/.git").unlink()
     found = work.changes(tree, work.snapshot(tree))
     assert [(one.path, one.kind) for one in found] == [("dep", "D"), ("dep/l", "A")]
+
+
+@pytest.mark.parametrize("folder", ["build/deep/tool", "src"])
+def test_a_repository_that_git_does_not_show_is_not_thrown_away(tmp_path: Path, folder: str) -> None:
+    repo = Repo(tmp_path / "whole", {**FILES, "src/x": "x"})
+    make(tree := choose(survey(str(repo.top)), "api"), str(tmp_path))
+    Repo(Path(tree.path, folder), {"y": "y"})
+    repo.commit({}, at=Path(tree.path))
+    with pytest.raises(WorkError, match=f"{folder} in .* has a git repository of its own"):
+        work.discard(tree)
+    shutil.rmtree(Path(tree.path, folder, ".git"))
+    work.discard(tree)
+    assert not Path(tree.path).exists()

@@ -377,6 +377,23 @@ def test_a_sparse_checkout_has_no_deletions(repo: Repo) -> None:
     assert kinds(list(work.merge(tree, "m").changes)) == {"in/x": "M"}
 
 
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_what_git_was_told_to_pass_over_is_work(repo: Repo, tree: Tree, flag: str) -> None:
+    repo.git("update-index", flag, "a.txt", at=Path(tree.path))
+    repo.write({"a.txt": "hidden\n"}, at=Path(tree.path))
+    assert kinds(work.changes(tree, work.snapshot(tree))) == {"a.txt": "M"}
+    assert repo.git("ls-files", "-v", "a.txt", at=Path(tree.path))[0] in "hS"
+    assert repo.git("show", f"{work.discard(tree).ref}:a.txt") == "hidden"
+
+
+def test_files_outside_of_a_sparse_checkout_are_work(repo: Repo) -> None:
+    repo.commit({"in/x": "x", "out/y": "y", "out/z": "z"})
+    repo.git("sparse-checkout", "set", "in")
+    make(tree := choose(survey(str(repo.top)), "api"), str(repo.top))
+    repo.write({"out/y": "changed", "out/new": "n"}, at=Path(tree.path))
+    assert kinds(work.changes(tree, work.snapshot(tree))) == {"out/y": "M", "out/new": "A"}
+
+
 def test_the_users_tree_may_be_a_worktree_itself(repo: Repo, tmp_path: Path) -> None:
     own = tmp_path / "own"
     repo.git("worktree", "add", "-q", "-b", "mine", str(own))

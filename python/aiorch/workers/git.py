@@ -32,6 +32,8 @@ _SETTINGS = (
     "maintenance.auto=false",
     "submodule.recurse=false",
     "diff.ignoreSubmodules=dirty",
+    # A worktree is known by the whole path that git has written down of it.
+    "worktree.useRelativePaths=false",
 )
 _DROPPED = ("EDITOR", "VISUAL", "PAGER", "SSH_ASKPASS", "DISPLAY", "WAYLAND_DISPLAY")
 _OWN = {

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiorch.errors import AiorchError, WorkError
 from aiorch.tree import Tree
-from aiorch.workers.git import LONG_SECONDS, Done, Git, git_in, read_plain, readable
+from aiorch.workers.git import LONG_SECONDS, Done, Git, git_in, listed, read_plain, readable
 
 _LINK = "160000"
 _SETTINGS = "[core]\n\trepositoryformatversion = 0\n\tbare = false\n"
@@ -35,6 +35,7 @@ def add_all(git: Git) -> Done:
     `git add` alone would run `git status` inside of each of them. Raises WorkError for a name that
     git itself would not write.
     """
+    _show_hidden(git)
     entries = git.ask("ls-files", "-s", "-t", "-z").names
     hidden = set(links(entry for entry in entries if entry.startswith("S ")))
     kept, gone, there = list[str](), list[str](), list[str]()
@@ -55,20 +56,34 @@ def add_all(git: Git) -> Done:
         git.ask("update-index", "-z", "--stdin", data=_joined(there))
     but = replace(git, variables={**git.variables, "GIT_LITERAL_PATHSPECS": "0"})
     wanted = _joined([".", *(f":(exclude,literal){name}" for name in (*kept, *there))])
-    words = ("--all", "--pathspec-from-file=-", "--pathspec-file-nul")
+    # Without --sparse files outside of a sparse checkout are left out, and not said so.
+    words = ("--all", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
     return but.run("add", *words, data=wanted, seconds=LONG_SECONDS)
 
 
-def check_submodules(tree: Tree, admin: str, names: Iterable[str]) -> None:
-    """Raise WorkError when one of these has work that the user's own copy of it does not have.
+def check_discard(tree: Tree, admin: str, names: Iterable[str]) -> None:
+    """Raise WorkError when a repository in a worktree would be lost.
 
-    `admin` is git's directory for the worktree, where those are that are checked out no more, too.
+    `names` are the submodules that its index has, `admin` is git's directory for the worktree.
     """
-    todo, seen = list(names), set[str]()
+    submodules = check_submodules(tree, admin, names)
+    if others := sorted(set(_repositories(tree.path)) - submodules):
+        raise WorkError(f"{listed(others)} in {tree.path} has a git repository of its own, "
+                        "which would be lost: move it away first")  # fmt: skip
+
+
+def check_submodules(tree: Tree, admin: str, names: Iterable[str]) -> set[str]:
+    """Return the submodules that are checked out, those of submodules too.
+
+    Raises WorkError when one has work that the user's own copy of it does not have. `admin` is where those
+    are that are checked out no more, too.
+    """
+    todo, seen, found = list(names), set[str](), set[str]()
     while todo:
         name = todo.pop()
         folder = Path(tree.path, name)
         if os.path.lexists(folder / ".git"):
+            found.add(name)
             with _reading(f"the submodule {readable(name)} in {tree.path}"):
                 store = _store(folder)
                 seen.add(os.path.realpath(store))
@@ -83,6 +98,7 @@ def check_submodules(tree: Tree, admin: str, names: Iterable[str]) -> None:
             with _reading(f"{store}, which was a submodule,"), _apart(store, store) as git:
                 if _has_commits(git, store, Path(tree.common, part)):
                     raise WorkError(f"it has work that {tree.common}/{part} lacks")
+    return found
 
 
 @contextmanager
@@ -93,6 +109,15 @@ def _reading(what: str) -> Iterator[None]:
     except (OSError, AiorchError) as error:
         raise WorkError(f"{what} would be lost: {error}. Commit what is in it, and fetch that into yours, "
                         "or move it away") from error  # fmt: skip
+
+
+def _show_hidden(git: Git) -> None:
+    """Have git's index no more pass over files that are there, whatever it was told by `git update-index`."""
+    marks = [entry.split(" ", 1) for entry in git.ask("ls-files", "-v", "-z").names]
+    names = [name for mark, name in marks if mark in "Ss" or mark.islower()]
+    if there := _joined(name for name in names if os.path.lexists(f"{git.directory}/{name}")):
+        for word in ("--no-assume-unchanged", "--no-skip-worktree"):
+            git.ask("update-index", word, "-z", "--stdin", data=there)
 
 
 def _is_own_folder(top: Path, folder: Path) -> bool:
@@ -125,6 +150,7 @@ def _apart(store: Path, folder: Path) -> Iterator[Git]:
 
 
 def _has_changes(git: Git) -> bool:
+    _show_hidden(git)
     words = ("--porcelain", "-z", "--untracked-files=normal", "--ignore-submodules=all")
     return bool(git.ask("status", *words, seconds=LONG_SECONDS).names)
 
@@ -155,6 +181,14 @@ def _stores(modules: Path) -> Iterator[Path]:
         if "HEAD" in files and "objects" in folders:
             yield Path(folder)
             folders[:] = [name for name in folders if name == "modules"]
+
+
+def _repositories(top: str) -> Iterator[str]:
+    """Yield where below a folder a repository is, whatever git is told to ignore."""
+    for folder, folders, files in os.walk(top, onerror=_fail):
+        if folder != top and ".git" in (*folders, *files):
+            yield os.path.relpath(folder, top)
+        folders[:] = [name for name in folders if name != ".git"]
 
 
 def _fail(error: OSError) -> None:

@@ -15,7 +15,7 @@ from aiorch.errors import ConflictError, GitError, WorkError
 from aiorch.tree import PREFIX, Tree
 from aiorch.workers.carry import forget_rules
 from aiorch.workers.git import LONG_SECONDS, Git, git_in, listed, read_plain, readable
-from aiorch.workers.nested import add_all, check_submodules, links
+from aiorch.workers.nested import add_all, check_discard, check_submodules, links
 from aiorch.workers.sandbox import forget
 from aiorch.workers.worktree import admin_dir, inside, worktrees
 
@@ -152,10 +152,7 @@ def discard(tree: Tree) -> Discarded:
     with _private_index(tree) as git:
         taken = _take(tree, git)
         known = list(links(git.ask("ls-files", "-s", "-z").names))
-    if taken.nested:
-        raise WorkError(f"{listed(taken.nested)} in {tree.path} has a git repository of its own, "
-                        "which would be lost: move it away first")  # fmt: skip
-    check_submodules(tree, admin_dir(tree), known)
+    check_discard(tree, admin_dir(tree), set(known) - set(taken.nested))
     work = taken.tip
     own = _branch_tip(user, tree)
     if not taken.is_committed or (own and not _has(user, work, own)):
