@@ -1,8 +1,8 @@
-"""What many workers cost, and whether their ends are known: workers.py [exits|deaths|idle|rounds]...
+"""What many workers cost, and whether their ends are known: workers.py [exits|deaths|idle|log|rounds]...
 
 exits: 1000 of them, by status and by signal, a part of them while no engine runs. deaths: 100 at once.
-idle: memory and CPU with 50 workers that do nothing, and with 10. rounds: an engine killed, tmux killed or a
-client detached while panes are busy; nothing may hang.
+idle: memory and CPU with 50 workers that do nothing, and with 10. log: memory when the lead has printed 1 GB.
+rounds: an engine killed, tmux killed or a client detached while panes are busy; nothing may hang.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ def exits(count: int = 1000, batch: int = 20) -> None:
             if away:
                 run.wait_state(**dict.fromkeys(wanted, "working"))
                 (run.run / "restarts").write_text(f"{2**40}\n" * 5)
+                run.kill_guard()
                 run.kill_engine()
                 until(lambda: "engine died" in _segment(run), "no other engine is tried")
                 gate.touch()
@@ -149,6 +150,29 @@ def idle(seconds: float = 60.0) -> None:
                 print(f"{_rss(pid)} MB")
 
 
+def log(size: int = 1 << 30) -> None:
+    """Let the lead print a gigabyte; tell what engine and guard hold at most, and what is on the disk."""
+    with lab() as run:
+        pids = {"engine": run.engine_pids()[0], "guard": run.guard}
+        run.type(f"yes 'a line of what a build has to say, again and again' | head -c {size}; echo OVE''R")
+        began = time.monotonic()
+        until(lambda: "OVER" in run.tmux("capture-pane", "-p", "-t", "%0"), "it is printed", 900)
+        took = time.monotonic() - began
+        run.delegate(("a", "true"))
+        run.wait_state(a="done")
+        left = sum(path.stat().st_size for path in (run.run / "log").iterdir())
+        held = ", ".join(f"{name} {_most(pid) / 2**20:.0f} MB" for name, pid in pids.items())
+        print(
+            f"log: {size / 2**20:.0f} MB in {took:.0f} s; at most {held}; {left / 2**20:.0f} MB on the disk"
+        )
+
+
+def _most(pid: int) -> int:
+    """Return how many bytes of memory a process has held at most."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+
+
 def _delegate(run: Lab, tasks: dict[str, str], most: int = 25) -> None:
     """Ask for workers, as many at once as a plan may have."""
     specs = list(tasks.items())
@@ -228,6 +252,6 @@ def _within(seconds: float, found: Callable[[], bool]) -> bool:
 
 
 if __name__ == "__main__":
-    parts = {"exits": exits, "deaths": deaths, "idle": idle, "rounds": rounds}
+    parts = {"exits": exits, "deaths": deaths, "idle": idle, "log": log, "rounds": rounds}
     for name in sys.argv[1:] or parts:
         parts[name]()
