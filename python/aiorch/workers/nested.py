@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from aiorch.errors import AiorchError, WorkError
@@ -53,10 +54,11 @@ def add_all(git: Git) -> Done:
         git.ask("update-index", "--force-remove", "-z", "--stdin", data=_joined(gone))
     if there:
         git.ask("update-index", "-z", "--stdin", data=_joined(there))
-    but = Git(git.directory, {**git.variables, "GIT_LITERAL_PATHSPECS": "0"})
+    but = replace(git, variables={**git.variables, "GIT_LITERAL_PATHSPECS": "0"})
     wanted = _joined([".", *(f":(exclude,literal){name}" for name in (*kept, *there))])
-    # Without --sparse files outside of a sparse checkout are left out, and not said so.
-    words = ("--all", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
+    # Without it files outside of a sparse checkout are left out, and git does not say so. It came with 2.34.
+    is_sparse = git.run("config", "--bool", "core.sparseCheckout").text == "true"
+    words = ("--all", *(["--sparse"] if is_sparse else []), "--pathspec-from-file=-", "--pathspec-file-nul")
     return but.run("add", *words, data=wanted, seconds=LONG_SECONDS)
 
 
