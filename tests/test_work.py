@@ -221,6 +221,15 @@ def test_what_has_no_work_or_is_merged_needs_no_ref(repo: Repo, tree: Tree) -> N
     assert work.discard(chosen).ref == ""
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_work_that_the_user_only_looks_at_is_kept(repo: Repo, tree: Tree, is_known: bool) -> None:
+    commit = repo.commit({"own.txt": "o"}, at=Path(tree.path))
+    repo.git("checkout", "-q", "--detach", "aiorch/api")
+    # Without a run that knows it, where it began is taken from where the user is.
+    done = work.discard(tree if is_known else replace(tree, base=commit))
+    assert repo.git("rev-parse", done.ref) == commit
+
+
 def test_work_on_another_branch_of_the_workers_is_kept_too(repo: Repo, tree: Tree) -> None:
     repo.commit({"own.txt": "o"}, at=Path(tree.path))
     repo.git("checkout", "-q", "-b", "feature", "main", at=Path(tree.path))

@@ -56,8 +56,9 @@ def add_all(git: Git) -> Done:
         git.ask("update-index", "-z", "--stdin", data=_joined(there))
     but = replace(git, variables={**git.variables, "GIT_LITERAL_PATHSPECS": "0"})
     wanted = _joined([".", *(f":(exclude,literal){name}" for name in (*kept, *there))])
-    # Without --sparse files outside of a sparse checkout are left out, and not said so.
-    words = ("--all", "--sparse", "--pathspec-from-file=-", "--pathspec-file-nul")
+    # Without it files outside of a sparse checkout are left out, and git does not say so. It came with 2.34.
+    is_sparse = git.run("config", "--bool", "core.sparseCheckout").text == "true"
+    words = ("--all", *(["--sparse"] if is_sparse else []), "--pathspec-from-file=-", "--pathspec-file-nul")
     return but.run("add", *words, data=wanted, seconds=LONG_SECONDS)
 
 

@@ -353,12 +353,24 @@ def _branch_tip(user: Git, tree: Tree) -> str:
 
 def _keep(user: Git, tree: Tree, work: str) -> str:
     """Make a ref for a commit that neither the user's branch nor the beginning has; return it, else ''."""
-    if not work or any(_has(user, one, work) for one in ("HEAD", tree.base)):
+    if not work or any(_has(user, one, work) for one in _lasting(user, tree)):
         return ""
     name = tree.branch.removeprefix(f"{PREFIX}/")
     ref = f"{KEPT}/{name}-{time.strftime('%Y%m%d-%H%M%S')}-{work[:8]}"
     user.ask("update-ref", "--create-reflog", "-m", f"{PREFIX}: discarded", ref, work)
     return ref
+
+
+def _lasting(user: Git, tree: Tree) -> Iterator[str]:
+    """Yield the user's commit and the one a worker began at, where more than its branch leads to them."""
+    ours = f"refs/heads/{tree.branch}"
+    branch = user.run("symbolic-ref", "--quiet", "HEAD").text
+    # Detached, the user may just be looking at the work, and then goes back to a branch.
+    if branch and branch != ours:
+        yield branch
+    refs = user.run("for-each-ref", "--format=%(refname)", "--contains", tree.base).text.splitlines()
+    if set(refs) - {ours}:
+        yield tree.base
 
 
 def _forget(user: Git, tree: Tree) -> None:
