@@ -93,13 +93,20 @@ def test_poisoned_request_is_answered_and_put_away_and_the_next_one_works(lab: L
     assert lab.engine_pids() == engine
 
 
+UNFORESEEN = """
+import aiorch.engine.requests
+def fail(*_):
+    raise ZeroDivisionError("nobody thought of this")
+aiorch.engine.requests.Requests._layout = fail
+"""
+
+
 def test_failure_inside_the_engine_is_told_and_the_request_is_kept_aside(lab: Lab) -> None:
+    lab.use_plugin(UNFORESEEN)
     lab.start()
-    # No name of a file that a database takes.
-    name = os.fsdecode(b"\xff.json")
-    _text('{"verb": "run", "payload": {"task": "x"}}')(lab.run / "inbox" / name)
-    assert "UnicodeEncodeError" in str(_answer(lab, name)["error"])
-    lab.wait_told("ERROR", "a request failed: UnicodeEncodeError")
+    lab.request({"verb": "layout"}, "odd")
+    assert "ZeroDivisionError" in str(_answer(lab, "odd.json")["error"])
+    lab.wait_told("ERROR", "a request failed: ZeroDivisionError")
     assert len(list((lab.run / "inbox" / ".bad").iterdir())) == 1
     assert "Traceback" in (lab.run / "engine.log").read_text()
     lab.aiorch("tidy")

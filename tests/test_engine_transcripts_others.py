@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from aiorch import process
 from support.actor import (
     AGENT,
     CONFIG,
@@ -41,7 +42,8 @@ def lab(agent_lab: Lab) -> Lab:
 def register(lab: Lab, pid: int, session: str) -> None:
     folder = lab.home / ".claude" / "sessions"
     folder.mkdir(parents=True, exist_ok=True)
-    record = {"pid": pid, "sessionId": session, "cwd": str(lab.project)}
+    begun = str(process.start_ticks(pid))
+    record = {"pid": pid, "sessionId": session, "cwd": str(lab.project), "procStart": begun}
     (folder / f"{pid}.json").write_text(json.dumps(record))
 
 

@@ -74,4 +74,5 @@ def load_plugin(lab: Lab) -> None:
 
 def forget_hooks(lab: Lab) -> None:
     """Let nobody start an engine again."""
+    lab.kill_guard()
     lab.tmux("set-hook", "-gu", "client-detached[4207]")
