@@ -11,7 +11,7 @@ from support.actor import AGENT
 from support.crashes import CONFIG, NEVER, STEPS, Crashes, Rounds
 from support.lab import Lab, alive, until
 
-SOME = 8
+SOME = 16
 """Of so many effects one is tried on a laptop, every one by .ci/run."""
 
 

@@ -195,7 +195,7 @@ def test_a_file_that_is_not_ours_is_left_as_it_is(lab: Lab, statement: str, word
     assert journal.read_bytes() == before and not list(journal.parent.glob("journal.*-*"))
 
 
-@pytest.mark.parametrize("stride", [6, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [16, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_engine_killed_while_it_saves_a_journal_is_followed_by_one_that_goes_on(
     lab: Lab, stride: int
 ) -> None:

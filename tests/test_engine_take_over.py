@@ -243,7 +243,7 @@ def test_the_key_offers_to_give_up(make_lab: LabMaker) -> None:
     assert not lab.engine_pids()
 
 
-@pytest.mark.parametrize("stride", [12, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stride", [24, pytest.param(1, marks=pytest.mark.slow)])
 def test_an_engine_killed_while_it_takes_over_is_followed_by_one_that_goes_on(lab: Lab, stride: int) -> None:
     crashes = Crashes(lab)
     lab.start(CRASHES)

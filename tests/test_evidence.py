@@ -38,6 +38,8 @@ def seen(source: str, state: AgentState, reason: str = "", since: float = 0.0) -
         ([seen("record", IDLE), seen("screen", ERROR, "API Error: 500")], ERROR, "screen", "API Error: 500"),
         ([seen("title", IDLE, since=9), seen("screen", WAITING, "limit")], WAITING, "screen", "limit"),
         ([seen("exit", AgentState.EXITED), seen("screen", WAITING, "x", 9)], AgentState.EXITED, "exit", ""),
+        ([seen("exit", AgentState.EXITED, "exit 0"), seen("screen", AgentState.EXITED, "it said goodbye")],
+         AgentState.EXITED, "exit", "exit 0"),
     ],
 )  # fmt: skip
 def test_the_strongest_decides_but_for_what_a_weaker_one_sees_first(

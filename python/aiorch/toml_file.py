@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ class TomlFile:
     name: str
     data: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    lines: dict[KeyPath, int] = field(default_factory=dict)
+    text: str = ""
     _found: list[tuple[int, str]] = field(default_factory=list)
     _wrong: set[KeyPath] = field(default_factory=set)
 
@@ -115,6 +116,11 @@ class TomlFile:
         known = next((path[:end] for end in range(len(path), 0, -1) if path[:end] in self.lines), ())
         line = self.lines.get(known, 1)
         self._found.append((line, f"{self.name}:{line}: {dotted(path)}: {message}"))
+
+    @cached_property
+    def lines(self) -> dict[KeyPath, int]:
+        """The line of every table and key; counted when a mistake has to be told."""
+        return key_lines(self.text)
 
     def all_problems(self) -> list[str]:
         """Return the mistakes in the order of the file."""
@@ -152,7 +158,7 @@ def read_toml(path: Path) -> TomlFile:
     except RecursionError:
         file.problems.append(f"{path}: nested too deeply")
     else:
-        file.lines = key_lines(text.replace("\r\n", "\n"))
+        file.text = text.replace("\r\n", "\n")
     return file
 
 

@@ -116,8 +116,8 @@ class Rounds:
             if self._round == len(self._numbers):
                 break
             yield self._round
-        # How often tmux is asked, and what comes in one read, differs from time to time.
-        assert self._died >= 0.8 * (len(self._numbers) - 1) > 0
+        # How often tmux is asked, and what comes in one read, differs: the last effects may not come.
+        assert self._died >= max(1, 0.8 * (len(self._numbers) - 2))
 
     def arm(self) -> None:
         """Let the engine die from now on, as this round wants it."""

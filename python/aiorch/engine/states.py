@@ -47,7 +47,8 @@ class _Watched:
 
     `stands` is what all together say, and since when; `applied` is the one that the worker's state goes by.
     `held` is until when nothing counts, since its screen is being looked at (seconds since the epoch).
-    `turn` is its session file, while that says of the last turn that it is not at its own end.
+    `turn` is its session file, while that says of the last turn that it is not at its own end; `unanswered`
+    while it is idle, was never seen at its task, and has said nothing.
     """
 
     interactive: bool
@@ -58,6 +59,7 @@ class _Watched:
     applied: Verdict | None = None
     held: float = 0.0
     turn: TurnFile | None = None
+    unanswered: TurnFile | None = None
 
 
 _P = ParamSpec("_P")
@@ -122,7 +124,8 @@ class States:
         """Return the folders of agents' records to watch, and how the paths of interest in them begin."""
         records = [one.record for one in self._watched.values() if one.record]
         places = [place for record in records if (place := record.place()) is not None]
-        places += [(one.turn.path.parent, one.turn.path) for one in self._watched.values() if one.turn]
+        files = [file.path for one in self._watched.values() for file in (one.turn, one.unanswered) if file]
+        places += [(path.parent, path) for path in files]
         return [folder for folder, _ in places], [name for _, name in places]
 
     def look(self) -> None:
@@ -144,6 +147,9 @@ class States:
     def _read_records(self, number: int, one: _Watched) -> None:
         if one.turn is not None:
             self._take_turn(number, one, one.turn, one.turn.read())
+        if one.unanswered is not None:
+            one.applied = None
+            self._apply(number, one, time.time())
         verdict = one.record.read() if one.record else None
         if verdict is None:
             return
@@ -246,6 +252,7 @@ class States:
                 # It works again: what the last turn ended with is over.
                 one.found.pop(SESSION, None)
                 self._follow_turn(one, None)
+                self._follow_unanswered(one, None)
         if one.found != before:
             self._journal.set_worker(number, shows=written(one.found.values()))
         one.stands = _dated(decide(one.found.values()), one.stands, now)
@@ -273,6 +280,8 @@ class States:
             one.applied = one.stands.verdict
             self.park(row, until)
             return
+        if self._may_have_begun(row, one, one.stands.verdict):
+            row = self._begun_unseen(row, one)
         # How a turn ended, or in which words it failed, stands in full in the session file.
         failed = one.stands.verdict.state is AgentState.ERROR and one.interactive
         if SESSION not in one.found and (failed or self._ends_turn(row, one, one.stands.verdict)):
@@ -300,6 +309,28 @@ class States:
     def _follow_turn(self, one: _Watched, turn: TurnFile | None) -> None:
         if one.turn != turn:
             one.turn = turn
+            self.follow()
+
+    def _may_have_begun(self, row: WorkerRow, one: _Watched, verdict: Verdict) -> bool:
+        is_idle = verdict.state is AgentState.IDLE and one.interactive
+        return is_idle and not has_begun(row) and row.state in ACTIVE and row.agent in self._profiles
+
+    def _begun_unseen(self, row: WorkerRow, one: _Watched) -> WorkerRow:
+        """Return an idle worker that was never seen at its task, as begun when it has answered.
+
+        A turn may be over before anybody looks (Claude Code 2.1.330: within 0.1 s of a model that is quick).
+        """
+        file = turn_file(self._search, self._profiles[row.agent], self._crew.process_of(row))
+        has_answer = file is not None and file.has_answer(row)
+        self._follow_unanswered(one, None if has_answer else file)
+        if not has_answer:
+            return row
+        self._journal.set_worker(row.number, worked=True)
+        return self._journal.worker(row.number)
+
+    def _follow_unanswered(self, one: _Watched, file: TurnFile | None) -> None:
+        if one.unanswered != file:
+            one.unanswered = file
             self.follow()
 
     def _ends_turn(self, row: WorkerRow, one: _Watched, verdict: Verdict) -> bool:

@@ -111,5 +111,8 @@ def _overrules(other: Evidence, top: Evidence) -> bool:
 
 
 def _worded(verdict: Verdict, chain: Sequence[Evidence]) -> Verdict:
+    if verdict.source == "exit":
+        # The status says it all; a screen knows only that it said goodbye.
+        return verdict
     reasons = [one.verdict.reason for one in chain if one.verdict.state is verdict.state]
     return replace(verdict, reason=max(reasons, key=len, default=verdict.reason))

@@ -68,15 +68,40 @@ class Box:
 class StateRules:
     """All rules of one agent, the strongest first.
 
-    `common` adds those that hold for any program; `at_shell` is what a shell's prompt at the bottom means,
-    `otherwise` what it means when no rule speaks.
+    What a file says itself is followed by the rules of the built-in agent `like`: those are read when they
+    are asked for, as most agents never run. `common` adds those that hold for any program.
     """
 
-    box: Box | None = None
-    rules: tuple[Rule, ...] = ()
+    own: tuple[Rule, ...] = ()
+    own_box: Box | None = None
+    own_at_shell: AgentState | None = None
+    own_otherwise: AgentState | None = None
     common: bool = True
-    at_shell: AgentState = AgentState.IDLE
-    otherwise: AgentState = AgentState.UNKNOWN
+    like: str = ""
+
+    @cached_property
+    def rules(self) -> tuple[Rule, ...]:
+        """All rules but the common ones."""
+        return self.own + (self._base.rules if self._base else ())
+
+    @cached_property
+    def box(self) -> Box | None:
+        """How the input box looks, where the agent has one."""
+        return self.own_box or (self._base.box if self._base else None)
+
+    @cached_property
+    def at_shell(self) -> AgentState:
+        """What a shell's prompt at the bottom means."""
+        return self.own_at_shell or (self._base.at_shell if self._base else AgentState.IDLE)
+
+    @cached_property
+    def otherwise(self) -> AgentState:
+        """What it means when no rule speaks."""
+        return self.own_otherwise or (self._base.otherwise if self._base else AgentState.UNKNOWN)
+
+    @cached_property
+    def _base(self) -> StateRules | None:
+        return _builtin(self.like) if self.like else None
 
     @cached_property
     def title_rules(self) -> tuple[Rule, ...]:
@@ -106,6 +131,7 @@ def common_rules() -> tuple[Rule, ...]:
     return _builtin(_COMMON).rules
 
 
+@lru_cache(1)
 def builtin_states() -> list[str]:
     """Return the names of the agents that have rules here."""
     return sorted({path.stem for path in _FOLDER.glob("*.toml")} - {_COMMON})
@@ -119,13 +145,13 @@ def read_states(name: str, reader: Reader) -> StateRules:
     rules = tuple(rule for one in reader.tables("rules") if (rule := _rule(one, name)))[:_MANY]
     box = _box(reader.sub("box")) if "box" in reader.table else None
     like = reader.text("like", choices=builtin_states())
-    base = _builtin(like) if like in builtin_states() else StateRules()
     states = StateRules(
-        rules=rules + base.rules,
-        box=box or base.box,
+        own=rules,
+        own_box=box,
+        own_at_shell=_state(reader, "at_shell", _JUDGED),
+        own_otherwise=_state(reader, "otherwise", list(AgentState)),
         common=reader.flag("common", True),
-        at_shell=AgentState(reader.text("at_shell", base.at_shell, choices=_JUDGED)),
-        otherwise=AgentState(reader.text("otherwise", base.otherwise, choices=list(AgentState))),
+        like=like if like in builtin_states() else "",
     )
     reader.finish()
     return states
@@ -190,6 +216,11 @@ def _region(reader: Reader, key: str, default: str) -> tuple[str, int]:
         reader.problem(key, f"must be one of {', '.join(REGIONS)}, and a number of rows: bottom 12")
         return "dialog", 40
     return kind, int(number)
+
+
+def _state(reader: Reader, key: str, choices: list[str]) -> AgentState | None:
+    text = reader.text(key, choices=choices)
+    return AgentState(text) if text in choices else None
 
 
 def _flag(reader: Reader, key: str) -> bool | None:
