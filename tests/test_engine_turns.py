@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from support import puppet as program
+from support.actor import Actor
 from support.lab import Lab, alive, until
 from support.lives import check_lives
 from support.puppet import CONFIG, Puppet, install
@@ -89,6 +90,23 @@ def test_an_answer_to_what_comes_before_the_task_is_no_work(lab: Lab) -> None:
     puppet.title("working")
     until(lambda: puppet.row.worked, "it is seen at work")
     turn(puppet, "done")
+
+
+def test_a_turn_that_nobody_saw_is_known_by_the_session_file(lab: Lab) -> None:
+    install(lab, "claude")
+    lab.start(CONFIG)
+    puppet = Puppet(lab, agent="claude")
+    puppet.begin()
+    puppet.title("idle")
+    until(lambda: '"idle"' in puppet.row.shows, "it is seen")
+    seen = time.time()
+    until(lambda: time.time() > seen + 2, "it would have counted")
+    session = Actor(lab, puppet.row.pane)
+    session.write("dance", type="user", message={"role": "user", "content": "dance"})
+    assert (puppet.row.state, puppet.row.worked) == ("working", False)
+    session.write("I danced.")
+    puppet.wait("done")
+    check_lives(lab.journal())
 
 
 @pytest.mark.parametrize(("check", "state"), [("true", "done"), ("false", "failed")])

@@ -18,8 +18,7 @@ while :; do
   done <"$strings"
 done
 """
-PROFILE = """name = "puppet"
-title = "Puppet"
+PROFILE = """title = "Puppet"
 [oneshot]
 argv = ["{agent}", "{task}"]
 [interactive]
@@ -40,14 +39,14 @@ CONFIG = 'mode = "interactive"\n'
 
 
 class Puppet:
-    """The worker `name` of a lab, whose program is the puppet."""
+    """The worker `name` of a lab, whose program is the puppet, installed as `agent`."""
 
-    def __init__(self, lab: Lab, name: str = "a") -> None:
-        self.lab, self.name = lab, name
+    def __init__(self, lab: Lab, name: str = "a", agent: str = "puppet") -> None:
+        self.lab, self.name, self.agent = lab, name, agent
 
     def begin(self) -> None:
         """Start the worker and wait until it can be told something."""
-        self.lab.delegate({"name": self.name, "type": "puppet", "task": "dance"})
+        self.lab.delegate({"name": self.name, "type": self.agent, "task": "dance"})
         until((self.lab.home / f"strings-{self.name}").exists, "it runs")
 
     def draw(self, text: str) -> None:
@@ -77,9 +76,9 @@ class Puppet:
         )
 
 
-def install(lab: Lab) -> None:
+def install(lab: Lab, agent: str = "puppet") -> None:
     """Put the puppet's program and profile in place; before the engine starts."""
-    lab.put_program("puppet", PROGRAM)
+    lab.put_program(agent, PROGRAM)
     profiles = lab.home / ".config" / "aiorch" / "profiles"
     profiles.mkdir(parents=True)
-    (profiles / "puppet.toml").write_text(PROFILE)
+    (profiles / f"{agent}.toml").write_text(f'processes = ["{agent}"]\n{PROFILE}')

@@ -208,10 +208,15 @@ class States:
     def learn(self, number: int) -> None:
         """Take note that a worker's session file is known."""
         one = self._watched.get(number)
-        if one is not None and one.record is None:
+        if one is None:
+            return
+        if one.record is None:
             one.record = _session_of(self._journal.worker(number))
             self.follow()
             self.read_records()
+        # It may tell that an idle agent has answered.
+        one.applied = None
+        self._apply(number, one, time.time())
 
     def _forget(self, number: int) -> None:
         if self._watched.pop(number, None) is not None and self._lookout is not None:
