@@ -180,6 +180,17 @@ def test_a_pane_that_is_respawned_is_still_watched(make_lab: LabMaker) -> None:
     lab.wait_told("ASKING", "#2: start 1 worker?")
 
 
+def test_an_engine_that_takes_over_in_the_midst_of_a_segment_deletes_old_ones(lab: Lab) -> None:
+    lab.start(RUNS)
+    logs = lab.run / "log"
+    for letter in map(chr, range(ord("a"), ord("a") + KEPT_SEGMENTS + 4)):
+        (logs / f"000000-.{letter}").touch()
+    lab.kill_engine()
+    lab.say({"task": "echo one >>ran"})
+    until(lambda: tasks(lab) == ["echo one >>ran"], "it is read")
+    until(lambda: len(list(logs.iterdir())) <= KEPT_SEGMENTS + 1, "those that were read are gone")
+
+
 @pytest.mark.slow
 def test_the_log_of_a_pane_that_prints_without_end_stays_small(lab: Lab) -> None:
     lab.start(RUNS)

@@ -45,6 +45,7 @@ class Pipe:
         self._suspect = False
         self._opened_at = 0.0
         self._failures = 0
+        self._reading = ""
         self.series = 0
         self.writer: int | None = None
         self.check_at: float | None = None
@@ -166,7 +167,10 @@ class Pipe:
         return False
 
     def drop_read(self, read: Cursor) -> None:
-        """Delete segments that were read long ago, all but the last KEPT_SEGMENTS."""
+        """Delete segments that were read long ago, all but the last KEPT_SEGMENTS, whenever one is begun."""
+        if read.segment == self._reading:
+            return
+        self._reading = read.segment
         segments = sorted(path for path in self._logs.iterdir() if path.name < read.segment)
         for path in segments[:-KEPT_SEGMENTS]:
             path.unlink(missing_ok=True)

@@ -219,14 +219,11 @@ class Run:
     def read_log(self) -> None:
         """Take what is new in the primary's log."""
         self._follow_agent()
-        segment = None
         for cursor, sightings in self.primary.read():
             with self.journal.transaction():
                 self._see(sightings)
                 self.primary.commit(cursor)
-            if segment not in (None, cursor.segment):
-                self.primary.pipe.drop_read(cursor)
-            segment = cursor.segment
+            self.primary.pipe.drop_read(cursor)
         with self.journal.transaction():
             self._follow_files()
             if self.primary.wants_settle:
