@@ -19,7 +19,7 @@ from aiorch.errors import EngineError, UsageError
 from aiorch.journal import DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.launch.local import RESULT_LIMIT, Job, LocalLauncher
 from aiorch.ui.menu import RunCommands, menu_arguments
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 from aiorch.up import up
 from conftest import LabMaker
 from support.client import Client

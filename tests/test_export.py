@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
-from aiorch.journal.fault import reading
+from aiorch.journal.reading import reading
 from aiorch.paths import RunPaths
 from aiorch.ui.document import as_json, as_markdown, read_document
 from support.damage import overwrite

@@ -11,7 +11,7 @@ import pytest
 
 from aiorch.engine.isolation import PREPARING
 from aiorch.journal import Event, Tag
-from aiorch.ui.monitor import format_event
+from aiorch.ui.event_line import format_event
 from aiorch.workers.owner import held, lock_file
 from support.lab import Lab, alive, until
 from support.repository import Repo

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from aiorch.capture.directive import Rejected, Source
 from aiorch.errors import JournalError
 from aiorch.journal import DirectiveState, Journal, Tag, WorkerState
-from aiorch.journal.fault import reading
+from aiorch.journal.reading import reading
 from aiorch.journal.schema import STEPS, VERSION
 from aiorch.plan.schema import WorkerSpec
 from aiorch.tree import Tree, TreeState
@@ -218,7 +217,7 @@ def test_worktrees_are_kept_whatever_their_places_are_called(tmp_path: Path) -> 
     journal = Journal(tmp_path / "journal.db")
     journal.set_tree(3, tree)
     journal.set_tree_state(3, TreeState.READY)
-    assert journal.trees() == {3: replace(tree, state=TreeState.READY)}
+    assert journal.trees() == {3: tree._replace(state=TreeState.READY)}
     assert journal.tree(4) is None
 
 

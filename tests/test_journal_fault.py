@@ -12,7 +12,8 @@ import pytest
 
 from aiorch.errors import JournalDamagedError, JournalError
 from aiorch.journal import Journal, Tag
-from aiorch.journal.fault import find_fault, reading
+from aiorch.journal.fault import find_fault
+from aiorch.journal.reading import reading
 from aiorch.journal.repair import repair
 from aiorch.journal.schema import VERSION
 from aiorch.paths import RunPaths

@@ -182,7 +182,7 @@ def test_command_hands_its_words_over_unchanged(tmp_path: Path) -> None:
     words = ["run", "two words", "", "it's; $(x) `y` *", "-n"]
     done = run([str(plugin / "scripts/aiorch"), *words], server.env)
     cache = f"pycache_prefix={server.home}/.cache/aiorch/pycache"
-    assert done.stdout.split("\n") == ["-E", "-s", "-X", cache, str(plugin / "python"), *words, ""]
+    assert done.stdout.split("\n") == ["-E", "-s", "-S", "-X", cache, str(plugin / "python"), *words, ""]
 
 
 @pytest.mark.parametrize("link", ["absolute", "relative", "twice"])

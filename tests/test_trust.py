@@ -124,7 +124,7 @@ def test_reason_names_who_and_what() -> None:
         from_worker=False,
         overrides={},
     )
-    assert reason == "a pane that runs some other program; Aider's history: type shell → refuse"
+    assert reason == "a pane that runs some other program; Aider's history; a sandbox: type shell → refuse"
 
 
 def test_table_is_complete() -> None:

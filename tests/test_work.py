@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ def repo(tmp_path: Path) -> Repo:
 def tree(repo: Repo) -> Tree:
     chosen = choose(survey(str(repo.top)), "api")
     make(chosen, HERE)
-    return replace(chosen, state=TreeState.READY)
+    return chosen._replace(state=TreeState.READY)
 
 
 def do(repo: Repo, tree: Tree) -> None:
@@ -226,7 +225,7 @@ def test_work_that_the_user_only_looks_at_is_kept(repo: Repo, tree: Tree, is_kno
     commit = repo.commit({"own.txt": "o"}, at=Path(tree.path))
     repo.git("checkout", "-q", "--detach", "aiorch/api")
     # Without a run that knows it, where it began is taken from where the user is.
-    done = work.discard(tree if is_known else replace(tree, base=commit))
+    done = work.discard(tree if is_known else tree._replace(base=commit))
     assert repo.git("rev-parse", done.ref) == commit
 
 

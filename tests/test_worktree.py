@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,7 +51,7 @@ def repo(tmp_path: Path) -> Repo:
 def made(directory: Path, name: str = "api") -> Tree:
     tree = choose(survey(str(directory)), name)
     make(tree, HERE)
-    return replace(tree, state=TreeState.READY)
+    return tree._replace(state=TreeState.READY)
 
 
 def test_a_worktree_is_beside_the_repository_on_a_branch_of_its_own(repo: Repo) -> None:
@@ -103,7 +102,7 @@ def test_what_others_are_to_have_is_gone_around(repo: Repo) -> None:
 def test_one_that_was_made_for_another_is_left_to_it(repo: Repo, state: TreeState) -> None:
     tree = made(repo.top)
     with pytest.raises(TakenError, match="somebody else's"):
-        make(replace(tree, state=state), f"{HERE}-another")
+        make(tree._replace(state=state), f"{HERE}-another")
     make(tree, HERE)
 
 
@@ -123,7 +122,7 @@ def test_one_in_which_a_worker_was_before_owners_were_written_down_is_gone_on_wi
     Path(admin_dir(tree), "aiorch").unlink()
     make(tree, HERE)
     with pytest.raises(TakenError):
-        make(replace(tree, state=TreeState.CHOSEN), HERE)
+        make(tree._replace(state=TreeState.CHOSEN), HERE)
 
 
 def test_a_branch_called_like_our_prefix_is_gone_around(repo: Repo) -> None:
@@ -227,7 +226,7 @@ def test_making_it_again_changes_nothing(repo: Repo) -> None:
     tree = made(repo.top)
     repo.write({"mine.txt": "work"}, at=Path(tree.path))
     make(tree, HERE)
-    make(replace(tree, state=TreeState.CHOSEN), HERE)
+    make(tree._replace(state=TreeState.CHOSEN), HERE)
     assert Path(tree.path, "mine.txt").read_text() == "work"
     assert repo.branches == ["aiorch/api", "main"]
 
@@ -236,7 +235,7 @@ def test_one_that_git_did_not_finish_is_made_whole(repo: Repo) -> None:
     tree = made(repo.top)
     Path(tree.path, "a.txt").unlink()
     repo.git("worktree", "lock", "--reason", beginning(HERE), tree.path)
-    make(replace(tree, state=TreeState.CHOSEN), HERE)
+    make(tree._replace(state=TreeState.CHOSEN), HERE)
     assert Path(tree.path, "a.txt").exists()
     assert repo.branches == ["aiorch/api", "main"]
 

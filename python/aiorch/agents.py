@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 from aiorch.workers.executable import find_executable
 from aiorch.workers.profile import AgentProfile
 from aiorch.workers.role_trial import Proofs

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from aiorch import paths
 from aiorch.errors import TmuxError, UsageError
 from aiorch.journal import WorkerRow, WorkerState
-from aiorch.journal.fault import reading
+from aiorch.journal.reading import reading
 from aiorch.paths import RunPaths
 from aiorch.tmux.ask import Ask
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 from aiorch.workers.dialog import Words, bare, is_echo, is_redrawn, offers_choices, words_of
 from aiorch.workers.profile import AgentProfile
 from aiorch.workers.profile_file import load_profiles

@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aiorch import process
-from aiorch.client import locate, request
+from aiorch.client import request
 from aiorch.errors import AiorchError, EngineError, RequestError, WorkError
 from aiorch.journal import ACTIVE, WorkerRow, WorkerState
-from aiorch.journal.fault import reading
+from aiorch.journal.reading import reading
 from aiorch.paths import RunPaths
+from aiorch.places import locate
 from aiorch.tree import Tree, TreeState, branch_name
-from aiorch.ui.report import counted, printable, use_color
+from aiorch.ui.report import counted
+from aiorch.ui.terminal import printable, use_color
 from aiorch.workers import work
 from aiorch.workers.git import git_in
 from aiorch.workers.owner import held, lock_file, mark_of

@@ -1,88 +1,87 @@
-"""What commands and keys need to reach a run: which session, which run, one request and its answer."""
+"""One request to the engine of a run, and its answer."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import secrets
-import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from aiorch.errors import EngineError, RequestError, TmuxError, UsageError
+from aiorch.errors import EngineError, RequestError, UsageError
 from aiorch.paths import RunPaths
 
 ANSWER_SECONDS = 10.0
-_LOOK_SECONDS = 0.01
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where in tmux a command was called or is meant for."""
-
-    socket: str
-    session: str
-    pane: str
-    run: str
-
-
-def locate(socket: str | None, session: str | None, pane: str | None) -> Place:
-    """Return the session meant by the options, else the one we are called in.
-
-    Raises UsageError outside of tmux when nothing was named, TmuxError when tmux does not know it.
-    """
-    inside = os.environ.get("TMUX", "")
-    where = socket or inside.split(",")[0]
-    target = pane or session or os.environ.get("TMUX_PANE", "")
-    if not target and inside.count(",") == 2:
-        # A command run by a key has a session, but no pane of its own.
-        target = f"${inside.rsplit(',', 1)[1]}"
-    if not where and not target:
-        raise UsageError("not inside tmux: name the session with --session, or start one with `aiorch up`")
-    argv = ["tmux", *(["-S", where] if where else []), "display-message", "-p"]
-    argv += ["-t", f"={target}:" if target and target == session else target] if target else []
-    done = subprocess.run(
-        [*argv, "#{socket_path}\t#{session_id}\t#{pane_id}\t#{@aiorch_run}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise TmuxError(f"tmux does not know it: {done.stderr.strip()}")
-    return Place(*done.stdout.rstrip("\n").split("\t"))
+_LOOK_SECONDS = (0.002, 0.01)
+_SOON_SECONDS = 0.1
+_SHUT = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECONDS) -> dict[str, object]:
     """Hand the engine one request and return its answer; it goes with our pid: workers may not ask for all.
+
+    From an agent's sandbox, where the run's own folder cannot be written, it goes through the run's door.
 
     Raises UsageError when it holds text that is no UTF-8, RequestError when the engine refuses it,
     EngineError when the run's directory is gone or the engine does not answer in time; the request is
     kept then and carried out when an engine is back.
     """
     run = RunPaths(root)
-    name = f"{time.time_ns()}-{secrets.token_hex(4)}.json"
-    temporary = run.inbox / f".{name}"
+    name = f"{time.time_ns()}-{os.urandom(4).hex()}.json"
     text = _as_json({**body, "pid": os.getpid()})
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        temporary.rename(run.inbox / name)
+        answer = run.answers / _post(run, name, text)
     except OSError as error:
         raise EngineError(f"the run cannot be reached, start another: {error}") from error
-    answer = run.answers / name
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
+    begin = time.monotonic()
+    while (waited := time.monotonic() - begin) < timeout:
         if answer.exists():
-            reply: dict[str, object] = json.loads(answer.read_text())
-            answer.unlink(missing_ok=True)
-            if not reply.get("ok"):
-                raise RequestError(str(reply.get("error")))
-            return reply
-        time.sleep(_LOOK_SECONDS)
-    raise EngineError(f"the engine does not answer; request {name} is kept and carried out when it is back")
+            return _taken(answer)
+        time.sleep(_LOOK_SECONDS[waited > _SOON_SECONDS])
+    raise EngineError(f"the engine does not answer; request {name} is queued and carried out when it is back")
+
+
+def _post(run: RunPaths, name: str, text: str) -> str:
+    """Leave a request and return the name that its answer will have."""
+    try:
+        _put(run.inbox, name, text)
+    except OSError as error:
+        door = _door(run) if error.errno in _SHUT else None
+        if door is None:
+            raise
+        _put(door, name, text)
+        return f"door-{name}"
+    return name
+
+
+def _put(folder: Path, name: str, text: str) -> None:
+    temporary = folder / f".{name}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    temporary.rename(folder / name)
+
+
+def _door(run: RunPaths) -> Path | None:
+    try:
+        note = json.loads(run.place.read_text())
+        return Path(note["door"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _taken(answer: Path) -> dict[str, object]:
+    reply: dict[str, object] = json.loads(answer.read_text())
+    try:
+        answer.unlink(missing_ok=True)
+    except OSError as error:
+        # In a sandbox it stays where it is: the engine tidies up.
+        if error.errno not in _SHUT:
+            raise
+    if not reply.get("ok"):
+        raise RequestError(str(reply.get("error")))
+    return reply
 
 
 def _as_json(body: Mapping[str, object]) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from aiorch import paths
 from aiorch.capture.screen import Screen
 from aiorch.errors import ExplainError, UsageError
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 from aiorch.workers.profile import AgentProfile
 from aiorch.workers.profile_file import load_profiles
 from aiorch.workers.state import Glance, Verdict, judge

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aiorch.errors import ExportError, JournalError, UsageError
-from aiorch.journal.fault import reading
+from aiorch.journal.reading import reading
 from aiorch.paths import RunPaths
 from aiorch.ui.document import Document, as_json, as_markdown, read_document
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 
 FORMATS = ("json", "markdown", "tar")
 _ENDINGS = {"json": ".json", "markdown": ".md", "tar": ".tar.gz"}

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from aiorch import paths
-from aiorch.client import Place
 from aiorch.config import PERMISSIONS, load_config, says_permissions
 from aiorch.errors import SettingsError
+from aiorch.places import Place
 from aiorch.tmux.menu import show
 from aiorch.toml_file import key_lines
 

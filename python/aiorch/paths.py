@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
 def _xdg(name: str, fallback: str, env: Mapping[str, str]) -> Path:
@@ -48,8 +48,7 @@ def own_command(*arguments: str, interpreter: str = "") -> list[str]:
     return [*python, str(plugin_dir() / "python"), *arguments]
 
 
-@dataclass(frozen=True, slots=True)
-class RunPaths:
+class RunPaths(NamedTuple):
     """The files of one run; every path is below `root`."""
 
     root: Path
@@ -85,6 +84,16 @@ class RunPaths:
         return self.root / "news"
 
     @property
+    def place(self) -> Path:
+        """Return the file that says where in tmux the run is, and where its door is."""
+        return self.root / "place"
+
+    @property
+    def results(self) -> Path:
+        """Return the directory of the workers' results, one file for each that has ended."""
+        return self.root / "results"
+
+    @property
     def trouble(self) -> Path:
         """Return the file that says what kept the engine from working, while there is something to say."""
         return self.root / "trouble"
@@ -99,5 +108,5 @@ class RunPaths:
         # parents=True would make the folders above with the user's mask.
         for parent in reversed(self.root.parents[:2]):
             parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in (self.root, self.logs, self.inbox, self.answers, self.workers, self.news):
+        for path in (self.root, self.logs, self.inbox, self.answers, self.workers, self.news, self.results):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

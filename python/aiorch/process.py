@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import stat as modes
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _PROC = Path("/proc")
 _NO_FILES = ("/dev/", "/proc/", "/memfd:")
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """One process of a pane; `foreground` when the terminal's keys and screen are its own now."""
 
     pid: int
@@ -25,8 +23,7 @@ class Process:
     foreground: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """The memory that a process holds, in bytes, and the processor time that it has had, in seconds."""
 
     memory: int
@@ -238,6 +235,9 @@ def _proc_directories() -> Iterator[tuple[int, str]]:
 
 
 def _ps_tree(root: int) -> Iterator[Process]:
+    # Only where there is no /proc: most commands are spared it.
+    import subprocess
+
     text = subprocess.run(
         ["ps", "-axo", "pid=,ppid=,stat=,args="],
         capture_output=True,

@@ -19,11 +19,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from aiorch.errors import JournalError
-from aiorch.journal import ACTIVE, Journal, WorkerState
-from aiorch.journal.fault import reading
+from aiorch.journal import ACTIVE, WorkerState
+from aiorch.journal.reading import Reading, reading
 from aiorch.paths import RunPaths
 from aiorch.runs import has_engine, last_written
-from aiorch.ui.report import counted, printable
+from aiorch.ui.report import counted
+from aiorch.ui.terminal import printable
 
 log = logging.getLogger(__name__)
 
@@ -224,7 +225,7 @@ def _standing(paths: RunPaths) -> Standing:
         return Standing.UNREADABLE
 
 
-def _is_open(journal: Journal) -> bool:
+def _is_open(journal: Reading) -> bool:
     if journal.meta("stopped"):
         return False
     counts = journal.counts()

@@ -17,7 +17,7 @@ from aiorch.capture.gutter import Gutter
 from aiorch.capture.pane import PaneReader
 from aiorch.capture.played import Resize, play
 from aiorch.errors import ReplayError, UsageError
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 from aiorch.workers.profile_file import load_profiles
 
 BLOCK = 65536

@@ -9,15 +9,15 @@ import time
 from pathlib import Path
 
 from aiorch import paths
-from aiorch.client import Place, locate
 from aiorch.engine.start import start
 from aiorch.engine.target import Target
 from aiorch.errors import EngineError
+from aiorch.places import Place, locate
 from aiorch.runs import CutOff, choose, cut_off_runs, described, drop
 from aiorch.tmux.ask import Ask
 from aiorch.tmux.menu import open_menu
 from aiorch.ui.menu import offer_arguments
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 
 
 def resume(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aiorch.errors import JournalError, UsageError
 from aiorch.journal import ACTIVE, Journal, WorkerState
-from aiorch.journal.fault import reading
+from aiorch.journal.reading import Reading, reading
 from aiorch.paths import RunPaths
 
 
@@ -97,7 +97,7 @@ def _read(root: Path) -> CutOff | None:
         return CutOff(root, "", "", "", changed, 0, 0, 0, str(error))
 
 
-def _cut_off(root: Path, journal: Journal, changed: float) -> CutOff | None:
+def _cut_off(root: Path, journal: Reading, changed: float) -> CutOff | None:
     if not journal.meta("begun") or journal.meta("stopped"):
         return None
     counts, directory, target = journal.counts(), journal.meta("directory"), journal.meta("target")

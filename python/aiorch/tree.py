@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 PREFIX = "aiorch"
 """What our branches begin with, before a `/`."""
@@ -21,8 +21,7 @@ class TreeState(StrEnum):
     DISCARDED = "discarded"
 
 
-@dataclass(frozen=True, slots=True)
-class Tree:
+class Tree(NamedTuple):
     """The worktree of one worker.
 
     `top` is the user's own tree, where merges go, and `common` git's directory that both share. `folder` is
@@ -48,7 +47,7 @@ class Tree:
 
     def record(self) -> dict[str, str]:
         """Return it as JSON values; `tree_of` reads them."""
-        return {name: str(value) for name, value in asdict(self).items()}
+        return {name: str(value) for name, value in self._asdict().items()}
 
 
 def tree_of(record: Mapping[str, str]) -> Tree:

@@ -41,7 +41,7 @@ SPEAKERS: Final[Mapping[Speaker, str]] = {
     Speaker.USER: "your keys and commands, the lead's own calls",
     Speaker.TRANSCRIPT: "the transcript of a known agent",
     Speaker.SCREEN: "the screen of a known agent (unverified)",
-    Speaker.PLAIN: "a pane that runs some other program; Aider's history",
+    Speaker.PLAIN: "a pane that runs some other program; Aider's history; a sandbox",
     Speaker.WORKER: "a worker",
 }
 DEMANDS: Final[Mapping[Demand, str]] = {
@@ -128,7 +128,7 @@ def _speaker(source: Source, known_agent: bool, from_worker: bool) -> Speaker:
     if source in (Source.CLI, Source.KEY, Source.MCP):
         return Speaker.USER
     # A transcript or a screen of a program that we do not know proves no more than plain text.
-    if not known_agent or source is Source.PLAIN:
+    if not known_agent or source in (Source.PLAIN, Source.DOOR):
         return Speaker.PLAIN
     return Speaker.TRANSCRIPT if source is Source.TRANSCRIPT else Speaker.SCREEN
 

@@ -13,13 +13,13 @@ from libtmux import Server
 from libtmux.exc import LibTmuxException
 
 from aiorch import paths
-from aiorch.client import Place, locate
 from aiorch.config import load_config
 from aiorch.engine.start import start
 from aiorch.engine.target import Target, is_running
 from aiorch.errors import AgentMissingError, EngineError, JournalError, TmuxError, UsageError
-from aiorch.journal.fault import reading
+from aiorch.journal.reading import reading
 from aiorch.paths import RunPaths
+from aiorch.places import Place, locate
 from aiorch.tmux import quote
 from aiorch.workers.profile import AgentProfile, lead_command
 from aiorch.workers.profile_file import load_profiles

@@ -168,6 +168,12 @@ class Lab:
         journal.close()
         return events
 
+    def journal_numbers(self) -> list[int]:
+        journal = self.journal()
+        numbers = [row.number for row in journal.directives()]
+        journal.close()
+        return numbers
+
     def told(self, tag: str, text: str = "") -> bool:
         return any(event.tag == tag and text in event.text for event in self.events())
 

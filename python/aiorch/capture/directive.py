@@ -6,9 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-SESSION_KEY = "transcript:"
-"""How the keys of directives from session files begin: they are the same in all conversations."""
-
 
 class Source(StrEnum):
     """Where a directive came from; the trust table is keyed by it."""
@@ -19,6 +16,7 @@ class Source(StrEnum):
     TRANSCRIPT = "transcript"
     SCREEN = "screen"
     PLAIN = "plain"
+    DOOR = "door"
 
 
 @dataclass(frozen=True, slots=True)

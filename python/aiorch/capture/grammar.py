@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 MARKER = "[ORCHESTRATE]"
-MARKER_BYTES = MARKER.encode()
 
 MAX_PAYLOAD = 1 << 20
 """Largest payload in characters; a longer one is an error."""

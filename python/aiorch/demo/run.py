@@ -21,8 +21,9 @@ from aiorch.demo.stage import REQUEST
 from aiorch.errors import EngineError, TmuxError, UsageError
 from aiorch.journal import ENDED, DirectiveRow, Event, Journal, Tag, WorkerRow, WorkerState
 from aiorch.process import is_alive
-from aiorch.ui.monitor import format_event
-from aiorch.ui.report import use_color, worker_table
+from aiorch.ui.event_line import format_event
+from aiorch.ui.report import worker_table
+from aiorch.ui.terminal import use_color
 from aiorch.workers.profile import lead_command
 from aiorch.workers.profile_file import load_profiles
 

@@ -24,7 +24,7 @@ from aiorch.doctor.words import Size, shown
 from aiorch.errors import BundleError
 from aiorch.paths import RunPaths
 from aiorch.tmux.hooks import INDEX, LOST, PIPED
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 
 LAST_RUNS = 3
 _LOG_BYTES = 1 << 20

@@ -15,7 +15,7 @@ from aiorch.doctor.scene import Scene, open_scene
 from aiorch.doctor.text import NARROWEST, WIDEST, WIDTH, Style, report
 from aiorch.doctor.words import plain
 from aiorch.errors import UsageError
-from aiorch.ui.report import use_color
+from aiorch.ui.terminal import use_color
 
 FLAT = "versions"
 """The area whose facts are not below a name of their own in JSON."""

@@ -11,8 +11,9 @@ from aiorch.doctor import journal_outline
 from aiorch.doctor.vocabulary import known_agent, known_shape
 from aiorch.doctor.words import Known, Size, Value
 from aiorch.errors import JournalDamagedError, JournalError
-from aiorch.journal import Event, Journal, Tag
-from aiorch.journal.fault import mark_of, reading
+from aiorch.journal import Event, Tag
+from aiorch.journal.fault import mark_of
+from aiorch.journal.reading import Reading, reading
 from aiorch.paths import RunPaths
 
 LAST_ERRORS = 3
@@ -111,7 +112,7 @@ def _known(error: BaseException) -> str:
     return Known(text) if text in _SQLITE else text
 
 
-def _read(root: Path, journal: Journal) -> RunState:
+def _read(root: Path, journal: Reading) -> RunState:
     target, agent, source = journal.meta("target"), journal.meta("agent"), journal.meta("source")
     place = target if isinstance(target, dict) else {}
     errors = [event for event in journal.events() if event.tag is Tag.ERROR]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from aiorch import trust
 from aiorch.doctor.finding import Finding, Level, Part
 from aiorch.doctor.words import Value, Words, shown
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 
 NARROWEST, WIDTH, WIDEST = 60, 80, 100
 _LABEL = 20

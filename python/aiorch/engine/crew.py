@@ -16,6 +16,7 @@ from aiorch.engine.notify import Notifier
 from aiorch.engine.plans import Plans
 from aiorch.engine.primary import Primary
 from aiorch.engine.records import Records
+from aiorch.engine.results import write_result
 from aiorch.engine.starting import Starting
 from aiorch.engine.turns import in_turn, room
 from aiorch.errors import TmuxError
@@ -59,6 +60,7 @@ class Crew:
         self._isolation = isolation
         self._primary, self._columns, self.config = primary, columns, config
         self._profiles, self._exits = profiles, exits
+        self._results = journal.place.path.with_name("results")
         self.notifier = Notifier(session, config)
         self.records = Records(journal, primary, profiles)
         self.checks = Checks(journal, launcher, primary, isolation, config, profiles, exits, self.show_as)
@@ -246,7 +248,7 @@ class Crew:
         pid = self.process_of(row)
         if pid == row.pid or row.action not in process.command_line(pid):
             return row
-        return replace(row, pid=pid, ticks=process.start_ticks(pid) or 0)
+        return row._replace(pid=pid, ticks=process.start_ticks(pid) or 0)
 
     def _back(self, row: WorkerRow) -> dict[str, object]:
         """Return what else changes for a worker that had ended, and whose agent goes on."""
@@ -262,7 +264,7 @@ class Crew:
     def _open_directive(self, row: WorkerRow) -> None:
         if row.state in ENDED:
             # It was done, and goes on by what the user said to it.
-            self._journal.set_worker(row.number, ended=None)
+            self._journal.set_worker(row.number, ended=None, collected=0)
             self._journal.set_directive(row.directive, DirectiveState.RUNNING)
 
     def settle(self, row: WorkerRow, status: int | None) -> None:
@@ -330,6 +332,7 @@ class Crew:
             checking=0,
             source="",
             changes="{}",
+            collected=0,
         )
         self.look()
 
@@ -360,6 +363,7 @@ class Crew:
                 _TAGS.get(state, Tag.FAILED), f"{row.name}: {reason}" if reason else row.name
             )
             self._close_directive(row.directive)
+        write_result(self._journal.worker(row.number), self._results)
         self._isolation.ended(row)
         self._columns.show_state(row, str(state))
         self.notifier.note(row, state, reason)

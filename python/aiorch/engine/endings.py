@@ -79,7 +79,7 @@ class Endings:
             self._decide(row, status, wrong, evidence)
         elif (until := self._limited(profile, screen)) is not None:
             reason = f"{PARKED}{until:%H:%M}"
-            parked = replace(row, reason=reason, not_before=until.timestamp() + PARK_SLACK)
+            parked = row._replace(reason=reason, not_before=until.timestamp() + PARK_SLACK)
             self._crew.come_back(parked, f"{reason}: {evidence}")
         else:
             self._fail_attempt(row, status, meaning, evidence)
@@ -158,7 +158,7 @@ class Endings:
         result = text.encode("utf-8", "replace")[:RESULT_LIMIT].decode("utf-8", "ignore")
         changes = self._changes(row)
         self._journal.set_worker(row.number, result=result, source=source, changes=changes)
-        return replace(row, result=result, source=source, changes=changes), screen, last
+        return row._replace(result=result, source=source, changes=changes), screen, last
 
     def _screen(self, row: WorkerRow) -> str:
         """Return the last screen without the blank rows around it; '' when the pane is gone."""

@@ -26,7 +26,7 @@ from aiorch.workers.types import builtin_agents, known_types
 
 SHOWN_TASK = 200
 MAX_QUESTIONS = 50
-_PANE = frozenset({Source.SCREEN, Source.PLAIN, Source.TRANSCRIPT})
+_PANE = frozenset({Source.SCREEN, Source.PLAIN, Source.TRANSCRIPT, Source.DOOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Answer:
     number: int | None
     state: str
     text: str
+    workers: tuple[str, ...] = ()
 
 
 class Intake:
@@ -251,10 +252,10 @@ class Intake:
             )
         plan = json.dumps([asdict(worker) for worker in workers])
         self._journal.set_directive(number, DirectiveState.RUNNING, "", plan)
-        names = ", ".join(self._crew.add(number, workers, depth))
+        names = tuple(self._crew.add(number, workers, depth))
         words = counted(len(workers))
         self._journal.add_event(Tag.SPAWNING, words)
-        return Answer(number, "queued", f"#{number}: {words}: {names}")
+        return Answer(number, "queued", f"#{number}: {words}: {', '.join(names)}", names)
 
     def _ignore(self, number: int, reason: str) -> Answer:
         self._journal.set_directive(number, DirectiveState.IGNORED, reason)

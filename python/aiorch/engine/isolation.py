@@ -236,7 +236,7 @@ class Isolation:
                 # It is gone: one that is tried again gets another.
                 return
             if known is None or known.state is not TreeState.READY:
-                self._journal.set_tree(row.number, replace(tree, state=TreeState.READY))
+                self._journal.set_tree(row.number, tree._replace(state=TreeState.READY))
                 self._journal.add_event(Tag.ISOLATED, f"{row.name}: branch {tree.branch} in {tree.path}")
             for note in ready.notes:
                 self._journal.add_event(Tag.ISOLATED, f"{row.name}: {note}")

@@ -152,6 +152,8 @@ class Engine:
         wake = _Wake(self._wake, run.paths.logs)
         observer.schedule(wake, str(run.paths.logs), recursive=False)
         observer.schedule(wake, str(run.paths.inbox), recursive=False)
+        with suppress(OSError):
+            observer.schedule(wake, str(run.door.path), recursive=False)
         for folder in run.renewal.folders:
             observer.schedule(_Any(lambda: self._wake(Kind.SETTINGS)), str(folder), recursive=False)
         observer.start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 
 from aiorch import process
@@ -98,7 +97,7 @@ class Recovery:
             self._journal.move_worker(row.number, WorkerState.QUEUED, _NEVER_BEGUN)
         elif status is not None:
             self._crew.settle(row, status)
-        elif pid and self._is_running(replace(row, pid=pid)):
+        elif pid and self._is_running(row._replace(pid=pid)):
             # It outlived its terminal; its record will tell how it ended.
             ticks = process.start_ticks(pid) or 0
             evidence = f"process {pid} outlived its terminal"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiorch import paths
+from aiorch.engine.letters import Door
 from aiorch.engine.settings import UserSettings
 from aiorch.engine.update import Code, python_for_update
 from aiorch.journal import Tag
+from aiorch.paths import RunPaths
 from aiorch.tmux import hooks, quote
 from aiorch.tmux.session import Session
 
@@ -112,6 +116,23 @@ def announce(session: Session, socket: str, root: Path) -> None:
             *hooks.adding(control, name, hooks.LOST, hooks.PIPED),
         ]
     )
+
+
+def note_place(session: Session, socket: str, pane: str, run: RunPaths, door: Door) -> None:
+    """Write down where in tmux a run is, and where its door is.
+
+    The sandbox of an agent (Codex 0.144) lets nobody ask tmux, and its commands find their run so.
+    """
+    found = session.control.try_run("display-message", "-p", "-t", session.session, "#{pid} #{session_id}")
+    server, _, name = (found or [""])[0].partition(" ")
+    note = {"socket": socket, "server": server, "session": name, "pane": pane, "door": str(door.path)}
+    with suppress(OSError):
+        temporary = run.place.with_name(".place")
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(note, file)
+        temporary.replace(run.place)
 
 
 def _revive(session: Session, socket: str, interpreter: str = "") -> str:

@@ -7,10 +7,9 @@ import logging
 import os
 import re
 import sqlite3
-import stat
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -19,24 +18,24 @@ from typing import TYPE_CHECKING
 from aiorch import disk, paths
 from aiorch.capture.directive import Directive, Source
 from aiorch.engine.intake import Answer, shown
+from aiorch.engine.letters import Letter, forget, in_order, letters_in
 from aiorch.errors import AiorchError, DirectiveError, DiskError
-from aiorch.journal import Tag
+from aiorch.journal import ENDED, Tag
 from aiorch.tmux.menu import open_menu
 from aiorch.tree import TreeState
 from aiorch.ui.menu import RunCommands, menu_arguments, permission_question
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 
 if TYPE_CHECKING:
     from aiorch.engine.run import Run
 
-MAX_REQUEST = 4 * 1024 * 1024
-MAX_DEPTH = 64
 BATCH = 20
-_KEYS = ("key-", "menu-")
+_BY_DOOR = frozenset({"run"})
+_SOURCES = frozenset({Source.KEY, Source.MCP, Source.DOOR})
 _UNFETCHED_SECONDS = 3600.0
 # What these do is in the journal alone; the others may be done twice.
 _JOURNALED = frozenset(
-    {"run", "approve", "decline", "retry", "kill", "pause", "resume", "merged", "discarded"}
+    {"run", "approve", "decline", "retry", "kill", "pause", "resume", "merged", "discarded", "collected"}
 )
 Answers = list[Answer]
 Verb = Callable[[Mapping[str, object], str], Answers]
@@ -60,6 +59,7 @@ class Requests:
             "kill": self._steer(run.steering.kill, "stopping", "is told to stop"),
             "pause": self._steer(run.steering.pause, "paused", "is held"),
             "resume": self._steer(run.steering.go_on, "resumed", "goes on"),
+            "collected": self._note_collected,
             "merged": self._note_work,
             "discarded": self._note_work,
             "log": self._log,
@@ -76,39 +76,25 @@ class Requests:
         """
         self._children = [child for child in self._children if child.poll() is None]
         waiting = self._waiting()
-        for path in waiting[:BATCH]:
-            name = os.fsencode(path.name).decode("utf-8", "replace")
-            reply = self._run.journal.answer(name) or self._answer(path, name)
-            self._reply(path, reply)
-            self._forget(path)
-            self._run.journal.forget_answer(name)
+        for letter in waiting[:BATCH]:
+            reply = self._run.journal.answer(letter.name) or self._answer(letter)
+            self._reply(letter, reply)
+            self._forget(letter)
+            self._run.journal.forget_answer(letter.name)
         return len(waiting) > BATCH
 
     def refuse(self, reason: str) -> int:
         """Refuse all requests that are there, but those that are known to be carried out; return how many."""
         count = 0
-        for path in self._waiting():
-            name = os.fsencode(path.name).decode("utf-8", "replace")
-            if self._run.journal.answer(name) is None:
+        for letter in self._waiting():
+            if self._run.journal.answer(letter.name) is None:
                 count += 1
-                self._reply(path, {"ok": False, "error": reason})
-                self._forget(path)
+                self._reply(letter, {"ok": False, "error": reason})
+                self._forget(letter)
         return count
 
-    def _waiting(self) -> list[Path]:
-        inbox, found = self._run.paths.inbox, []
-        try:
-            with os.scandir(inbox) as entries:
-                for entry in entries:
-                    name = entry.name
-                    if name.endswith(".json") and not name.startswith(".") and name not in self._stuck:
-                        found.append((entry.stat(follow_symlinks=False).st_mtime_ns, name))
-        except OSError:
-            # Whoever deletes a run's directory takes its requests too; the workers are still looked after.
-            log.exception("the inbox cannot be read")
-        return [
-            inbox / name for _, name in sorted(found, key=lambda one: (not one[1].startswith(_KEYS), one))
-        ]
+    def _waiting(self) -> list[Letter]:
+        return in_order([*letters_in(self._run.paths.inbox, self._stuck), *self._run.door.letters()])
 
     def tidy(self) -> None:
         """Delete answers that nobody has fetched for long: whoever asked is gone."""
@@ -118,23 +104,23 @@ class Requests:
                 if entry.stat(follow_symlinks=False).st_mtime < before:
                     Path(entry.path).unlink(missing_ok=True)
 
-    def _reply(self, path: Path, reply: Mapping[str, object]) -> None:
-        if path.name.startswith(_KEYS):
+    def _reply(self, letter: Letter, reply: Mapping[str, object]) -> None:
+        if letter.from_key:
             # Keys and menus wait for no answer.
             return
         try:
-            _write_whole(self._run.paths.answers / path.name, json.dumps(reply))
+            _write_whole(self._run.paths.answers / letter.name, json.dumps(reply))
         except OSError as error:
             if disk.is_refusal(error):
                 raise DiskError(f"a request cannot be answered: {error}") from error
-            log.exception("no answer to request %s", printable(path.name))
+            log.exception("no answer to request %s", printable(letter.name))
 
-    def _answer(self, path: Path, name: str) -> dict[str, object]:
+    def _answer(self, letter: Letter) -> dict[str, object]:
         if self._run.over:
             # A worker started now would belong to nobody.
             return {"ok": False, "error": "the run was stopped"}
         try:
-            return self._carry_out(path, name)
+            return self._carry_out(letter)
         except (DiskError, sqlite3.Error):
             # It stays where it is, and is carried out once the journal can be written.
             raise
@@ -143,48 +129,36 @@ class Requests:
             return {"ok": False, "error": printable(str(error))}
         except Exception as error:
             # Nothing that one request does may end the engine, least of all again after each restart.
-            log.exception("request %s", printable(path.name))
-            self._forget(path, keep=True)
+            log.exception("request %s", printable(letter.name))
+            self._forget(letter, keep=True)
             text = f"a request failed: {type(error).__name__}: {error}"
             self._run.journal.add_event(Tag.ERROR, f"{shown(text)} (see engine.log)")
             return {"ok": False, "error": printable(text)}
 
-    def _forget(self, path: Path, *, keep: bool = False) -> None:
-        """Take a request out of the inbox; to be looked at later it is kept in `inbox/.bad`."""
-        if not keep:
-            try:
-                path.unlink(missing_ok=True)
-                return
-            except OSError:
-                # A directory, for one: only moving rids us of it.
-                log.warning("request %s cannot be removed", printable(path.name))
-        self._set_aside(path)
+    def _forget(self, letter: Letter, *, keep: bool = False) -> None:
+        if not forget(letter, keep=keep):
+            self._stuck.add(letter.file)
 
-    def _set_aside(self, path: Path) -> None:
-        bad = path.parent / ".bad"
-        try:
-            bad.mkdir(mode=0o700, exist_ok=True)
-            path.rename(bad / f"{time.time_ns()}.json")
-        except FileNotFoundError:
-            return
-        except OSError:
-            log.exception("request %s is ignored from now on", printable(path.name))
-            self._stuck.add(path.name)
-
-    def _carry_out(self, path: Path, name: str) -> dict[str, object]:
-        body = _load(path)
-        verb = self._verbs.get(str(body.get("verb")))
+    def _carry_out(self, letter: Letter) -> dict[str, object]:
+        body = letter.read()
+        word = str(body.get("verb"))
+        verb = self._verbs.get(word)
         if verb is None:
-            raise DirectiveError(f"unknown request {body.get('verb')!r:.60}")
+            raise DirectiveError(f"unknown request {word!r:.60}")
+        if not letter.is_direct:
+            # Anybody in a sandbox may have written it: it asks for workers, as a line on the screen does.
+            if word not in _BY_DOOR:
+                raise DirectiveError(f"not allowed: from a sandbox a command may not {word}")
+            body = {**body, "source": str(Source.DOOR)}
         # A worker's own directive is judged and written down like any other.
-        if verb != self._orchestrate and self._caller(body):
-            raise DirectiveError(f"not allowed: it came from a worker, and workers may not {body['verb']}")
-        if body["verb"] not in _JOURNALED:
-            return _reply(verb(body, path.stem))
+        elif verb != self._orchestrate and self._caller(body):
+            raise DirectiveError(f"not allowed: it came from a worker, and workers may not {word}")
+        if word not in _JOURNALED:
+            return _reply(verb(body, letter.path.stem))
         # The request is removed then: nobody could read it once more.
         with self._run.journal.transaction(durable=True):
-            reply = _reply(verb(body, path.stem))
-            self._run.journal.keep_answer(name, reply)
+            reply = _reply(verb(body, letter.path.stem))
+            self._run.journal.keep_answer(letter.name, reply)
         return reply
 
     def _caller(self, body: Mapping[str, object]) -> int:
@@ -203,21 +177,25 @@ class Requests:
         payload = body.get("payload")
         if not isinstance(payload, dict):
             raise DirectiveError("the request has no payload")
-        source = Source.KEY if body.get("source") == "key" else Source.CLI
+        given = str(body.get("source"))
+        source = Source(given) if given in _SOURCES else Source.CLI
         text = json.dumps(payload, ensure_ascii=False)
         directive = Directive(payload, source, "request", f"inbox/{request}", text, request)
         caller, pid = self._caller(body), body.get("pid")
-        if isinstance(pid, int) and not caller:
+        # What comes by MCP or from a sandbox comes with less of an environment than the lead has.
+        if isinstance(pid, int) and not caller and source in (Source.CLI, Source.KEY):
             self._run.primary.learn_environment(pid)
         return [self._run.intake.take(directive, caller=caller)]
 
     def _steer(self, act: Callable[[str], None], state: str, words: str) -> Verb:
-        """Return what carries out a request about one worker, and says so."""
+        """Return what carries out a request about some workers, all of them or none, and says so."""
 
         def carry_out(body: Mapping[str, object], _: str) -> Answers:
-            name = str(body.get("name"))
-            act(name)
-            return [Answer(None, state, f"{name} {words}")]
+            names = _names(body)
+            with self._run.steering.all_or_none():
+                for name in names:
+                    act(name)
+            return [Answer(None, state, f"{name} {words}", (name,)) for name in names]
 
         return carry_out
 
@@ -231,6 +209,20 @@ class Requests:
         if is_gone:
             journal.set_tree_state(row.number, TreeState.DISCARDED)
         journal.add_event(Tag.DISCARDED if is_gone else Tag.MERGED, shown(str(body.get("text"))))
+        return []
+
+    def _note_collected(self, body: Mapping[str, object], _: str) -> Answers:
+        """Note that somebody has the results of workers: the lead is not told of them again."""
+        journal, told = self._run.journal, body.get("told")
+        if isinstance(told, int) and told > 0:
+            journal.set_meta("told", told)
+        found = journal.named(_names(body)).values() if body.get("names") else ()
+        rows = [row for row in found if row.state in ENDED and not row.collected]
+        for row in rows:
+            journal.set_worker(row.number, collected=time.time())
+        if rows and body.get("by") == "hook":
+            names = ", ".join(row.name for row in rows)
+            journal.add_event(Tag.COLLECTED, f"the lead was given the results of {shown(names)}")
         return []
 
     def _log(self, _body: Mapping[str, object], _: str) -> Answers:
@@ -272,41 +264,6 @@ class Requests:
         return int(found[client]) if found.get(client, "").isdecimal() else None
 
 
-def _load(path: Path) -> Mapping[str, object]:
-    try:
-        # Not blocking: anybody who can write here can also make a pipe that never has a writer.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise DirectiveError("a request could not be read: it is no regular file")
-            data = file.read(MAX_REQUEST + 1)
-        body = json.loads(data) if len(data) <= MAX_REQUEST else None
-        if _is_too_deep(body):
-            raise DirectiveError(f"a request may be nested {MAX_DEPTH} deep at most")
-        # Half of a surrogate pair can be written in JSON, but not in a database.
-        json.dumps(body, ensure_ascii=False).encode()
-    except (OSError, ValueError, RecursionError) as error:
-        raise DirectiveError(f"a request could not be read: {error}") from error
-    if not isinstance(body, dict):
-        raise DirectiveError("a request must be one JSON object of at most 4 MiB")
-    return body
-
-
-def _is_too_deep(body: object) -> bool:
-    level = [body]
-    for _ in range(MAX_DEPTH):
-        level = [child for item in level for child in _children(item)]
-        if not level:
-            return False
-    return True
-
-
-def _children(item: object) -> Iterable[object]:
-    if isinstance(item, dict):
-        return item.values()
-    return item if isinstance(item, list) else ()
-
-
 def _write_whole(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}")
     # A file of its own: what lies there already may be a link or a pipe.
@@ -325,6 +282,14 @@ def _number(body: Mapping[str, object]) -> int | None:
     if not re.fullmatch(r"[0-9]{1,9}", text):
         raise DirectiveError(f"{text!r:.60} is no number of a directive")
     return int(text)
+
+
+def _names(body: Mapping[str, object]) -> list[str]:
+    """Return the workers that a request is about. Raises DirectiveError when it names none."""
+    names = body.get("names", [body.get("name")])
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise DirectiveError("the request names no worker")
+    return list(dict.fromkeys(names))
 
 
 def _reply(answers: Answers) -> dict[str, object]:

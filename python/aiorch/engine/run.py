@@ -17,9 +17,10 @@ from aiorch.engine.crew import Crew
 from aiorch.engine.intake import Intake
 from aiorch.engine.isolation import Isolation
 from aiorch.engine.keeper import tell_unsure
+from aiorch.engine.letters import open_door
 from aiorch.engine.primary import Primary
 from aiorch.engine.recovery import Recovery
-from aiorch.engine.renewal import Renewal, announce
+from aiorch.engine.renewal import Renewal, announce, note_place
 from aiorch.engine.requests import Requests
 from aiorch.engine.session_file import Agent
 from aiorch.engine.settings import Settings, UserSettings
@@ -76,6 +77,7 @@ class Run:
         self._losses = 0
         self.watch: Callable[[Sequence[Path], Sequence[Path]], bool] = lambda _folders, _names: False
         self.journal = Journal(self.paths.journal)
+        self.door = open_door(self.journal)
         self.session = Session(control, origin.session)
         self.session.history_limit = config.history_limit
         self.segment = Segment(self.session)
@@ -108,7 +110,7 @@ class Run:
         The session knows the run before anything is changed, so that one which is killed half-way is taken
         up again; what was half done is undone first.
         """
-        announce(self.session, self.socket, self.paths.root)
+        self._announce()
         self._keep_history()
         self.columns.clear()
         self.recovery.note_boot()
@@ -146,7 +148,7 @@ class Run:
                     self.journal.set_meta(name, None)
                 # An engine that is killed on the way is followed by one that goes on here.
                 self.journal.set_meta("taking_over", {"rerun": rerun})
-        announce(self.session, self.socket, self.paths.root)
+        self._announce()
         self._keep_history()
         self.columns.clear()
         self.journal.add_event(Tag.LISTENING, "the run goes on after tmux was lost")
@@ -167,7 +169,7 @@ class Run:
         if isinstance(half, dict):
             self.take_over(rerun=bool(half.get("rerun")))
             return
-        announce(self.session, self.socket, self.paths.root)
+        self._announce()
         self._keep_history()
         self.requests.tidy()
         if tell_unsure(self):
@@ -204,7 +206,7 @@ class Run:
         """Go on with another control client after the first was detached; the session is still there."""
         self.session.control = control
         self._shown = ""
-        announce(self.session, self.socket, self.paths.root)
+        self._announce()
         self.states.look_anew()
 
     @property
@@ -310,7 +312,13 @@ class Run:
         self.journal.publish()
         self.over = True
 
+    def _announce(self) -> None:
+        """Let tmux know this engine, and note where the run is for those who cannot ask tmux."""
+        announce(self.session, self.socket, self.paths.root)
+        note_place(self.session, self.socket, self.primary.pane, self.paths, self.door)
+
     def _leave(self) -> None:
+        self.door.close()
         self.segment.finish()
         self.primary.close()
         self.columns.close()

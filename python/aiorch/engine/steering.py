@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from aiorch.config import Config
@@ -30,6 +31,16 @@ class Steering:
         self._held: list[WorkerRow] = []
         self._kill_at: dict[str, tuple[float, WorkerRow]] = {}
         crew.tell_to_end = self.tell_to_end
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """Forget what was to be done to the workers inside when one of them refuses."""
+        told, held = len(self._told), len(self._held)
+        try:
+            yield
+        except DirectiveError:
+            del self._told[told:], self._held[held:]
+            raise
 
     def kill(self, name: str) -> None:
         """End a worker: TERM now, KILL when something of it is still there after KILL_SECONDS.

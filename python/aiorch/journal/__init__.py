@@ -1,5 +1,9 @@
 """The run's journal."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from aiorch.journal.rows import (
     ACTIVE,
     ENDED,
@@ -13,7 +17,9 @@ from aiorch.journal.rows import (
     WorkerRow,
     WorkerState,
 )
-from aiorch.journal.store import Journal
+
+if TYPE_CHECKING:
+    from aiorch.journal.store import Journal
 
 __all__ = [
     "ACTIVE",
@@ -29,3 +35,12 @@ __all__ = [
     "WorkerRow",
     "WorkerState",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Whoever only reads a journal is spared what its writer needs.
+    if name == "Journal":
+        from aiorch.journal.store import Journal
+
+        return Journal
+    raise AttributeError(name)

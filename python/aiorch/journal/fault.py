@@ -6,8 +6,8 @@ import json
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,6 @@ from aiorch.journal.place import part_of, uri
 from aiorch.journal.rebuild import Trace
 from aiorch.journal.rows import DirectiveState, Tag, WorkerState
 from aiorch.journal.schema import VERSION
-from aiorch.journal.store import Journal
 from aiorch.journal.wal import is_cut_short
 
 _TABLES = {"meta", "directives", "workers", "events"}
@@ -64,16 +63,6 @@ def explained(error: sqlite3.Error, path: Path) -> JournalError:
     if str(error).startswith("no such "):
         return JournalError(f"{path} is not a journal of aiorch ({error})")
     return JournalError(f"the journal of run {run} cannot be read ({error}): look at {path}")
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[Journal]:
-    """Open a journal for reading; raises JournalError with a sentence for all that is wrong with it."""
-    try:
-        with closing(Journal(path, read_only=True)) as journal:
-            yield journal
-    except sqlite3.Error as error:
-        raise explained(error, path) from error
 
 
 def find_fault(path: Path, traces: Mapping[int, Trace]) -> Fault | None:

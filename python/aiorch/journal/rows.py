@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class DirectiveState(StrEnum):
@@ -66,10 +66,10 @@ class Tag(StrEnum):
     OVERLAP = "OVERLAP"
     MERGED = "MERGED"
     DISCARDED = "DISCARDED"
+    COLLECTED = "COLLECTED"
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One line of the event log; `time` is seconds since the epoch."""
 
     number: int
@@ -78,8 +78,7 @@ class Event:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
+class WorkerRow(NamedTuple):
     """One worker as the journal has it; times are seconds since the epoch.
 
     `ticks` is the kernel's start mark: with the pid it names one process and no later one. `session` is the
@@ -90,7 +89,8 @@ class WorkerRow:
     worker before it fails. `checking` is since when its check runs, 0 when none does; pid and ticks are those
     of the check then. `directory` is where the present attempt runs, `record` is its agent's own session
     file, as JSON (`{}`: not known), `source` where the result comes from: file, transcript or screen.
-    `failures` are the attempts that failed since it was begun or the user tried it again.
+    `failures` are the attempts that failed since it was begun or the user tried it again. `collected` is when
+    somebody fetched its result, 0 while nobody has.
     """
 
     number: int
@@ -128,6 +128,7 @@ class WorkerRow:
     source: str = ""
     changes: str = "{}"
     failures: int = 0
+    collected: float = 0.0
 
     @property
     def action(self) -> str:
@@ -135,8 +136,7 @@ class WorkerRow:
         return f"w{self.number}-{self.attempt}"
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """One step in a worker's life, and what showed it; `time` is seconds since the epoch."""
 
     number: int
@@ -147,8 +147,7 @@ class Transition:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """One step in what became of a directive, and why; `time` is seconds since the epoch."""
 
     number: int
@@ -161,8 +160,7 @@ class Decision:
 Happening = Event | Transition | Decision
 
 
-@dataclass(frozen=True, slots=True)
-class DirectiveRow:
+class DirectiveRow(NamedTuple):
     """One directive as the journal has it."""
 
     number: int

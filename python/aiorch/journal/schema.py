@@ -66,6 +66,7 @@ STEPS = (
     "CREATE TABLE trees (worker INTEGER PRIMARY KEY REFERENCES workers, branch TEXT NOT NULL,"
     " base TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL);",
     "ALTER TABLE workers ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE workers ADD COLUMN collected REAL NOT NULL DEFAULT 0;",
 )
 VERSION = len(STEPS)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 
 from aiorch.journal.history import History, decoded
 from aiorch.tree import Tree, TreeState, tree_of
@@ -36,7 +35,7 @@ class Trees(History):
         """Change how far the worktree of a worker has come."""
         tree = self.tree(worker)
         if tree is not None:
-            self.set_tree(worker, replace(tree, state=state))
+            self.set_tree(worker, tree._replace(state=state))
 
     def tree(self, worker: int) -> Tree | None:
         """Return the worktree of a worker, None when it has none."""

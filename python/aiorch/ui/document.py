@@ -9,10 +9,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from aiorch.journal import Decision, DirectiveRow, Event, Journal, Transition, WorkerRow
+from aiorch.journal import Decision, DirectiveRow, Event, Transition, WorkerRow
+from aiorch.journal.reading import Reading
 from aiorch.tree import Tree
-from aiorch.ui.monitor import format_event
-from aiorch.ui.report import duration, printable, worker_record
+from aiorch.ui.event_line import format_event
+from aiorch.ui.report import duration, worker_record
+from aiorch.ui.terminal import printable
 
 FORMAT = 1
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|#])")
@@ -39,7 +41,7 @@ class Document:
         return self.events[0].time if self.events else None
 
 
-def read_document(run: str, journal: Journal) -> Document:
+def read_document(run: str, journal: Reading) -> Document:
     """Return all that a run's journal tells."""
     transitions: dict[int, list[Transition]] = {}
     decisions: dict[int, list[Decision]] = {}

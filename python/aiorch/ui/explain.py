@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aiorch.journal import ACTIVE, Transition, WorkerRow
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 from aiorch.workers.evidence import Evidence, decide, in_order, read_back
 
 _STEPS = 6

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 from aiorch.errors import JournalError
-from aiorch.journal import Decision, Event, Happening, Journal, Transition, WorkerRow
-from aiorch.journal.fault import reading
+from aiorch.journal import Decision, Event, Happening, Transition, WorkerRow
+from aiorch.journal.reading import Reading, reading
 from aiorch.paths import RunPaths
-from aiorch.ui.monitor import format_event
+from aiorch.ui.event_line import format_event
 from aiorch.ui.news import News
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 
 
 def feed(paths: RunPaths, after: int, *, follow: bool, as_json: bool, color: bool) -> Iterator[str]:
@@ -70,7 +69,7 @@ def line(one: Happening, workers: Mapping[int, WorkerRow], *, color: bool = Fals
     clock = time.strftime("%H:%M:%S", time.localtime(one.time))
     match one:
         case Event():
-            return format_event(replace(one, text=printable(one.text)), color=color)
+            return format_event(one._replace(text=printable(one.text)), color=color)
         case Transition():
             row = workers.get(one.worker)
             again = f", attempt {one.attempt}" if one.attempt > 1 else ""
@@ -80,7 +79,7 @@ def line(one: Happening, workers: Mapping[int, WorkerRow], *, color: bool = Fals
     return f"{clock} {printable(' '.join(text.split()))}"
 
 
-def _lines(journal: Journal, found: Iterable[Happening], *, as_json: bool, color: bool) -> Iterator[str]:
+def _lines(journal: Reading, found: Iterable[Happening], *, as_json: bool, color: bool) -> Iterator[str]:
     workers = {row.number: row for row in journal.workers()}
     for one in found:
         yield json.dumps(record(one, workers)) if as_json else line(one, workers, color=color)

@@ -5,57 +5,17 @@ from __future__ import annotations
 import shutil
 import signal
 import textwrap
-import time
 from pathlib import Path
 
 from aiorch.errors import JournalError
-from aiorch.journal import Event, Tag
-from aiorch.journal.fault import reading
+from aiorch.journal.reading import reading
 from aiorch.paths import RunPaths
+from aiorch.ui.event_line import MIN_WRAP, format_event
 from aiorch.ui.news import News
-from aiorch.ui.report import printable, use_color
+from aiorch.ui.terminal import printable, use_color
 
-MIN_WRAP = 24
 REWRITTEN = 200
 CLEAR = "\033[2J\033[3J\033[H"
-_COLOURS = {
-    Tag.LISTENING: "36",
-    Tag.RECEIVED: "1;35",
-    Tag.ASKING: "1;33",
-    Tag.SPAWNING: "34",
-    Tag.SPAWNED: "1;34",
-    Tag.WAITING: "1;33",
-    Tag.QUEUED: "36",
-    Tag.CHECKING: "36",
-    Tag.DONE: "1;32",
-    Tag.FAILED: "1;31",
-    Tag.SKIPPED: "33",
-    Tag.RETRYING: "33",
-    Tag.PAUSED: "33",
-    Tag.RESUMED: "34",
-    Tag.IGNORED: "2",
-    Tag.ERROR: "1;31",
-    Tag.WORKERS: "1",
-    Tag.STOPPED: "33",
-    Tag.ISOLATED: "34",
-    Tag.OVERLAP: "1;33",
-    Tag.MERGED: "1;32",
-    Tag.DISCARDED: "33",
-}
-
-
-def format_event(event: Event, *, color: bool, width: int = 0) -> str:
-    """Return one entry of the event log, `12:01:07 [SPAWNED] testing in pane %7` for instance.
-
-    With a width in columns it is broken between words, the rest indented below the tag.
-    """
-    clock, tag = time.strftime("%H:%M:%S", time.localtime(event.time)), f"[{event.tag}]"
-    text = f"{clock} {tag} {event.text}"
-    if width > MIN_WRAP:
-        text = "\n".join(textwrap.wrap(text, width, subsequent_indent=" " * len(f"{clock} ")))
-    if not color:
-        return text
-    return text.replace(f"{clock} {tag}", f"\033[2m{clock}\033[0m \033[{_COLOURS[event.tag]}m{tag}\033[0m", 1)
 
 
 def follow(paths: RunPaths, *, forever: bool = True) -> None:

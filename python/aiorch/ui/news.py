@@ -44,8 +44,12 @@ class News(FileSystemEventHandler):
         """Let `wait` return; may be called from a signal handler."""
         self._wakes.put(None)
 
-    def wait(self) -> None:
-        """Return when something has happened since the last call."""
-        self._wakes.get()
+    def wait(self, seconds: float | None = None) -> bool:
+        """Return True when something has happened since the last call, False when nothing has for so long."""
+        try:
+            self._wakes.get(timeout=seconds)
+        except queue.Empty:
+            return False
         while not self._wakes.empty():
             self._wakes.get()
+        return True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from aiorch import machine
 from aiorch.journal import WorkerRow
 from aiorch.tree import Tree
+from aiorch.ui.terminal import one_line, printable
 
 _BRANCH = "BRANCH"
 _HEAD: tuple[str, ...] = ("NAME", "TYPE", "STATE", "TRY", "TIME", "MEM", "RESULT")
@@ -76,6 +75,8 @@ def worker_table(
         ]
     sizes = [max(len(line[index]) for line in lines) for index in range(len(lines[0]) - 1)]
     if width is None and sys.stdout.isatty():
+        import shutil
+
         width = shutil.get_terminal_size().columns
     text = []
     for line in lines:
@@ -97,24 +98,11 @@ def overlap_notes(
     return {number: f"({'; '.join(words)})" for number, words in notes.items()}
 
 
-def printable(text: str) -> str:
-    """Return text that does nothing to a terminal: what is not printable is shown as its escape.
-
-    Line ends are kept. Half of a surrogate pair, which no stream takes, becomes an escape too.
-    """
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
-
-
-def use_color(env: Mapping[str, str] = os.environ) -> bool:
-    """Return whether colours are wanted: on a terminal, unless NO_COLOR is set."""
-    return sys.stdout.isatty() and not env.get("NO_COLOR")
-
-
 def _cells(row: WorkerRow, memory: int | None) -> tuple[str, ...]:
     state = "paused" if row.paused else "checking" if row.checking else str(row.state)
     held = "-" if memory is None else machine.size(memory)
     cells = (row.name, row.type, state, str(row.attempt), duration(row), held, headline(row))
-    return tuple(printable(" ".join(cell.split())) for cell in cells)
+    return tuple(one_line(cell) for cell in cells)
 
 
 def headline(row: WorkerRow) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aiorch.journal import Transition, WorkerRow, WorkerState
-from aiorch.launch.check import last_lines
-from aiorch.ui.report import duration, duration_of, printable, worker_record
-from aiorch.workers.changes import Changes, described, from_json, together
+from aiorch.ui.report import duration, duration_of, worker_record
+from aiorch.ui.terminal import printable
+
+if TYPE_CHECKING:
+    from aiorch.workers.changes import Changes
 
 SHOWN_FILES = 20
 CHECK_LINES = 10
@@ -35,7 +38,7 @@ def view_record(row: WorkerRow, folder: Path, steps: list[Transition]) -> dict[s
         "result_file": _existing(attempt / "result") or _existing(attempt / "out/result"),
         "transcript": record.get("path"),
         "changes": json.loads(row.changes) or None,
-        "check": {"log": str(log), "last_lines": last_lines(log, CHECK_LINES)} if log.is_file() else None,
+        "check": {"log": str(log), "last_lines": _last_lines(log)} if log.is_file() else None,
         "inputs": _existing(attempt / "inputs"),
         "steps": [
             {"time": one.time, "attempt": one.attempt, "state": str(one.state), "evidence": one.evidence}
@@ -54,12 +57,10 @@ def _lines(row: WorkerRow, attempt: Path) -> Iterator[str]:
     yield f"{row.name} ({kind}): {_state(row)}"
     for name, text in _facts(row, attempt):
         yield f"  {name:10}{text}"
-    changes = from_json(row.changes)
-    if changes is not None:
-        yield f"  {'changes':10}{described(changes)}"
-        yield from _files(changes)
+    if row.changes != "{}":
+        yield from _changes(row.changes)
     log = attempt / "check.log"
-    lines = last_lines(log, CHECK_LINES)
+    lines = _last_lines(log)
     if log.is_file():
         yield f"  {'check':10}{log}"
         yield from (f"    {line}" for line in lines)
@@ -88,6 +89,26 @@ def _facts(row: WorkerRow, attempt: Path) -> Iterator[tuple[str, str]]:
         yield "inputs", inputs
 
 
+def _last_lines(log: Path) -> list[str]:
+    if not log.is_file():
+        return []
+    # Most workers have no check: `aiorch show` is to be quick for those.
+    from aiorch.launch.check import last_lines
+
+    return last_lines(log, CHECK_LINES)
+
+
+def _changes(text: str) -> Iterator[str]:
+    from aiorch.workers.changes import described, from_json, together
+
+    changes = from_json(text)
+    if changes is not None:
+        yield f"  {'changes':10}{described(changes)}"
+        yield from _files(changes)
+        if changes.shared:
+            yield f"    {together(changes.shared)}"
+
+
 def _files(changes: Changes) -> Iterator[str]:
     shown = changes.files[:SHOWN_FILES]
     for one in shown:
@@ -96,8 +117,6 @@ def _files(changes: Changes) -> Iterator[str]:
     left = len(changes.files) - len(shown) + changes.more
     if left:
         yield f"    and {left} more"
-    if changes.shared:
-        yield f"    {together(changes.shared)}"
 
 
 def _existing(path: Path) -> str | None:

@@ -8,7 +8,7 @@ import re
 import signal
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from aiorch import paths, process
@@ -91,7 +91,7 @@ def again(tree: Tree) -> Tree | None:
         return None
     if tree.state is TreeState.READY and not Path(tree.path).is_dir():
         # The user removed it: what the branch has is gone on with.
-        return replace(tree, state=TreeState.CHOSEN) if _has_branch(git_in(tree.top), tree.branch) else None
+        return tree._replace(state=TreeState.CHOSEN) if _has_branch(git_in(tree.top), tree.branch) else None
     return tree
 
 

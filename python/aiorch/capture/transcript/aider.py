@@ -31,8 +31,8 @@ class History:
     directives among them are one. Two in the same answer stay two.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, marker: str = MARKER) -> None:
+        self._name, self._marker = name, marker
         self.restart()
 
     def restart(self) -> None:
@@ -77,7 +77,7 @@ class History:
         """Yield the answer that is under way, as far as it came."""
         answer, self._answer, self._blank = self._answer, None, False
         text = "\n".join(answer or [])
-        if MARKER in text:
+        if self._marker in text:
             identity = f"aider/{self.chat}/{self.turn}"
             yield Said(text, identity, self.chat, f"{self._name}:{self._start}", asked_again=True)
 
@@ -155,12 +155,12 @@ def _time(title: str) -> float | None:
 class AiderFile:
     """Follows the history of one project."""
 
-    def __init__(self, path: Path, cursor: object = None) -> None:
+    def __init__(self, path: Path, cursor: object = None, *, marker: str = MARKER) -> None:
         self.path = path
         known = cursor if isinstance(cursor, Mapping) else {}
         self._file = LineFile(path, known.get("file"))
         self._restarts = 0
-        self._history = History(path.name)
+        self._history = History(path.name, marker)
         state = known.get("state")
         if self._file.offset and isinstance(state, Mapping):
             self._history.resume(state)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from aiorch.capture.grammar import MARKER
 from aiorch.capture.transcript.aider import AiderFile
 from aiorch.capture.transcript.claude import Claude
 from aiorch.capture.transcript.codex import Codex
@@ -60,20 +61,22 @@ class Transcript(Protocol):
         """Return a small JSON-able value that makes another follower go on from here."""
 
 
-def open_transcript(format: str, path: Path, cursor: object = None, *, session: str = "") -> Transcript:
+def open_transcript(
+    format: str, path: Path, cursor: object = None, *, session: str = "", marker: str = MARKER
+) -> Transcript:
     """Return a follower of one session file, from its start or from a `cursor`.
 
     `session` names the conversation to be read in a file that holds many (OpenCode's database), all of
-    them by default. A cursor that does not fit is as
-    none. Raises TranscriptError for an unknown format.
+    them by default. Texts without the `marker` are passed over, with '' none. A cursor that does not fit is
+    as none. Raises TranscriptError for an unknown format.
     """
     if format == "aider":
-        return AiderFile(path, cursor)
+        return AiderFile(path, cursor, marker=marker)
     if format == "opencode":
-        return OpenCodeDatabase(path, cursor, session)
+        return OpenCodeDatabase(path, cursor, session, marker=marker)
     if format not in RECORDS:
         raise TranscriptError(f"no reader for session files of {format}; known: {', '.join(FORMATS)}")
-    return RecordFile(path, RECORDS[format](), cursor)
+    return RecordFile(path, RECORDS[format](), cursor, marker=marker)
 
 
 def guess_format(path: Path, agent: str | None = None) -> str:

@@ -54,8 +54,9 @@ class OpenCodeDatabase:
     those that still stream, are read; after a deletion (undo) all are read once more.
     """
 
-    def __init__(self, path: Path, cursor: object = None, session: str = "") -> None:
+    def __init__(self, path: Path, cursor: object = None, session: str = "", *, marker: str = MARKER) -> None:
         self.path = path
+        self._marker = marker
         self._database = Database(path)
         self._session = session
         self._place = _Place.from_cursor(cursor)
@@ -116,7 +117,7 @@ class OpenCodeDatabase:
     def _take(self, connection: sqlite3.Connection, row: tuple[int, str, str, str, str], read: _Read) -> None:
         number, name, message_id, session, data = row
         # What cannot matter is not parsed: other kinds of parts, and finished texts without a marker.
-        if '"text"' not in data or (MARKER not in data and _ENDED.search(data)):
+        if '"text"' not in data or (self._marker not in data and _ENDED.search(data)):
             return
         if not self._is_ours(connection, session):
             return
@@ -131,7 +132,7 @@ class OpenCodeDatabase:
             read.place = replace(read.place, pending=(*read.place.pending, name)[-_MAX_PENDING:])
             return
         text = word(record, "text")
-        if MARKER in text:
+        if self._marker in text:
             identity = _identity(record, message, text)
             where = f"{self.path.name}:{number}"
             read.found.append(Said(text, identity, session, where, time=_time(record, message)))

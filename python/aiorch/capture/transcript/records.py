@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-from aiorch.capture.grammar import MARKER, MARKER_BYTES
+from aiorch.capture.grammar import MARKER
 from aiorch.capture.json_text import loads
 from aiorch.capture.transcript.line_file import Line, LineFile
 from aiorch.capture.transcript.said import Said
@@ -36,8 +36,9 @@ class Format(Protocol):
 class RecordFile:
     """Follows a file of JSON records; lines that are no records, or unknown ones, change nothing."""
 
-    def __init__(self, path: Path, form: Format, cursor: object = None) -> None:
+    def __init__(self, path: Path, form: Format, cursor: object = None, *, marker: str = MARKER) -> None:
         self.path = path
+        self._marker = marker
         self._form = form
         known = cursor if isinstance(cursor, Mapping) else {}
         self._file = LineFile(path, known.get("file"))
@@ -63,7 +64,7 @@ class RecordFile:
         return {"file": self._file.cursor, "state": self._form.state}
 
     def read(self) -> list[Said]:
-        """Return the texts with a marker in the lines that were completed since the last read."""
+        """Return the texts with the marker in the lines that were completed since the last read."""
         found: list[Said] = []
         for line in self._file.read():
             if self._file.restarts != self._restarts:
@@ -80,14 +81,16 @@ class RecordFile:
         return found + (self._take(rest) if rest else [])
 
     def _take(self, line: Line) -> list[Said]:
-        if MARKER_BYTES not in line.data and not any(head in line.data[:_HEAD] for head in self._form.heads):
+        if self._marker.encode() not in line.data and not any(
+            head in line.data[:_HEAD] for head in self._form.heads
+        ):
             return []
         record = parse(line.data)
         if record is None:
             return []
         position = f"{self.path.name}:{line.offset}"
         said = self._form.take(record, position)
-        return [one for one in said if MARKER in one.text and self._recent.add(one)]
+        return [one for one in said if self._marker in one.text and self._recent.add(one)]
 
 
 class Recent:

@@ -6,8 +6,9 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass
 
-from aiorch.capture.directive import SESSION_KEY, Directive, Rejected, Sighting, Source
+from aiorch.capture.directive import Directive, Rejected, Sighting, Source
 from aiorch.capture.grammar import Broken, canonical
+from aiorch.capture.keys import SESSION_KEY
 from aiorch.capture.lines import Hit, find_in_text
 
 
