@@ -15,6 +15,14 @@ FOLDER = Path(__file__).with_name("claude-plugin")
 
 # A process of its own for every start, clearing and compacting of a conversation: so `cat`, and no Python.
 _HOOK = 'cat "${CLAUDE_PLUGIN_ROOT}/hooks/session-start.json"'
+_STOP = '/bin/sh "${CLAUDE_PLUGIN_ROOT}/hooks/stop.sh"'
+_STOP_SECONDS = 24 * 3600
+_STOP_SCRIPT = """#!/bin/sh
+# When the lead's turn is over: waits in the background for its workers, and wakes it with their results.
+[ -n "${TMUX_PANE-}" ] && [ -z "${AIORCH_WORKER-}" ] || exit 0
+root=$(cd "${0%/*}/../../../../.." && pwd -P) && [ -x "$root/scripts/aiorch" ] || exit 0
+exec "$root/scripts/aiorch" report
+"""
 _DESCRIPTION = (
     "How to delegate work to worker agents in tmux panes beside you (aiorch). Use it when work splits into"
     " independent parts, or when the user speaks of workers, delegating or working in parallel."
@@ -38,10 +46,15 @@ def files() -> dict[str, str]:
         "author": {"name": "aiorch"},
     }
     hook = {"type": "command", "command": _HOOK, "timeout": 5}
+    # In the background: the turn is over at once, and exit code 2 wakes the agent later.
+    stop = {"type": "command", "command": _STOP, "async": True, "asyncRewake": True, "timeout": _STOP_SECONDS}
     context = {"hookEventName": "SessionStart", "additionalContext": _BRIEF}
     return {
         ".claude-plugin/plugin.json": _json(manifest),
-        "hooks/hooks.json": _json({"hooks": {"SessionStart": [{"hooks": [hook]}]}}),
+        "hooks/hooks.json": _json(
+            {"hooks": {"SessionStart": [{"hooks": [hook]}], "Stop": [{"hooks": [stop]}]}}
+        ),
+        "hooks/stop.sh": _STOP_SCRIPT,
         "hooks/session-start.json": _json({"hookSpecificOutput": context}),
         "skills/delegate/SKILL.md": (
             f"---\nname: delegate\ndescription: {json.dumps(_DESCRIPTION)}\n---\n\n"

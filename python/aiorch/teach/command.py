@@ -15,7 +15,7 @@ from aiorch.config import load_config
 from aiorch.errors import AgentMissingError, ConfigError, UsageError
 from aiorch.teach.lesson import FENCE
 from aiorch.teach.project import Change, apply, changes, project_root
-from aiorch.ui.report import printable
+from aiorch.ui.terminal import printable
 from aiorch.workers.executable import find_executable
 from aiorch.workers.profile import AgentProfile
 from aiorch.workers.profile_file import load_profiles
