@@ -36,6 +36,7 @@ from aiorch.workers.profile import AgentProfile  # noqa: E402
 from aiorch.workers.profile_file import load_profiles  # noqa: E402
 
 OPTIONS_FILE = ROOT / "scripts/options.conf"
+_NO_ARGUMENTS = argparse._HelpAction | argparse._VersionAction | argparse._SubParsersAction
 BLOCK = re.compile(r"(<!-- table (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 _OPTION = re.compile(r"set-option -ogq (@aiorch-[a-z-]+) (.*)")
 
@@ -201,7 +202,7 @@ def usage(parser: argparse.ArgumentParser) -> list[tuple[str, str]]:
     """Return (words, meaning) of every argument of a parser, its help left out."""
     found = []
     for action in parser._actions:
-        if isinstance(action, argparse._HelpAction | argparse._VersionAction | argparse._SubParsersAction):
+        if action.help == argparse.SUPPRESS or isinstance(action, _NO_ARGUMENTS):
             continue
         name = action.option_strings[-1] if action.option_strings else ""
         value = "" if action.nargs == 0 else str(action.metavar or action.dest.upper())

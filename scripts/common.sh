@@ -15,12 +15,13 @@ venv_for() {
 cache_dir() { xdg "${XDG_CACHE_HOME-}" .cache; }
 state_dir() { xdg "${XDG_STATE_HOME-}" .local/state; }
 
-# run_python VENV ARG...: becomes the Python side. -E -s: the user's Python settings stay out; nothing is
+# run_python VENV ARG...: becomes the Python side. -E -s: the user's Python settings stay out; -S: so does what
+# would be looked for at each start (python/__main__.py finds the packages); nothing is
 # written into the plugin's folder, which TPM pulls into and deletes.
 run_python() {
   venv=$1
   shift
-  exec "$venv/bin/python" -E -s -X pycache_prefix="$(cache_dir)/pycache" "${plugin:?}/python" "$@"
+  exec "$venv/bin/python" -E -s -S -X pycache_prefix="$(cache_dir)/pycache" "${plugin:?}/python" "$@"
 }
 
 # is_alive PID: a zombie is dead; kill -0 alone would call it alive.
