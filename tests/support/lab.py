@@ -138,7 +138,10 @@ class Lab:
         until(
             lambda: self.tmux("capture-pane", "-p", "-t", "%0").rstrip().endswith("$"), "the shell's prompt"
         )
-        self.type(f"cat {path}")
+        self.tmux("send-keys", "-t", "%0", "-l", f"cat {path}")
+        # The prompt is there until it is echoed: nobody is to take it for the next one.
+        until(lambda: str(path) in self.tmux("capture-pane", "-p", "-J", "-t", "%0"), "what was typed")
+        self.tmux("send-keys", "-t", "%0", "Enter")
 
     def delegate(self, *workers: tuple[str, str] | dict[str, Any], id: str | None = None) -> None:
         """Ask for workers of type `step` by the command line, which needs no approval."""
