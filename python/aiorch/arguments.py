@@ -165,7 +165,8 @@ def _add_init(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="the agents to teach (default: those that are installed; with --remove: all)",
     )
-    parser.add_argument("--remove", action="store_true", help="take the section out again")
+    parser.add_argument("--mcp", action="store_true", help="tell them of the MCP server instead")
+    parser.add_argument("--remove", action="store_true", help="take it out again")
     parser.add_argument("--dry-run", action="store_true", help="show what would change, write nothing")
     _add_json(parser)
 

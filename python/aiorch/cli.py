@@ -127,6 +127,7 @@ _COMMANDS = (
         "tell what shows the state of a worker, or what a stored screen of an agent shows",
         "aiorch explain testing",
     ),
+    ("mcp", "serve agents by the Model Context Protocol", "claude mcp add aiorch -- aiorch mcp"),
     ("completion", "print what completes commands in a shell", 'eval "$(aiorch completion bash)"'),
     ("demo", "run the main job with scripted agents", "aiorch demo --headless"),
 )

@@ -181,6 +181,7 @@ _COMMANDS: dict[str, str | Callable[[argparse.Namespace], int]] = {
     "explain": "views:explain",
     "completion": "completion:command",
     "report": "reporting:command",
+    "mcp": "mcp.server:serve",
     "start": _start,
     "up": _up,
     "diff": _work,

@@ -32,6 +32,12 @@ class Wanted(NamedTuple):
     workers: tuple[str, ...] = ()
     directives: tuple[int, ...] = ()
 
+    @classmethod
+    def named(cls, names: Sequence[str]) -> Wanted:
+        """Return what these words name: `api` is a worker, `3` or `#3` a directive."""
+        workers, numbers = by_name(names)
+        return cls(tuple(workers), tuple(numbers))
+
 
 class Standing(NamedTuple):
     """How far those are that somebody waits for.
@@ -52,8 +58,7 @@ class Standing(NamedTuple):
 
 def command(options: argparse.Namespace) -> int:
     """Wait for what the options name; return 0 (all done), 1 (some failed) or 124 (time-out)."""
-    workers, numbers = by_name(() if options.all else options.names)
-    wanted = Wanted(tuple(workers), tuple(numbers))
+    wanted = Wanted.named(() if options.all else options.names)
     return wait(root_of(options), wanted, options.timeout, as_json=options.json)
 
 
@@ -61,7 +66,7 @@ def collect(options: argparse.Namespace) -> int:
     """Print the results of workers that have ended; return 0."""
     run = RunPaths(root_of(options))
     with reading(run.journal) as journal:
-        rows = _chosen(journal, options.names)
+        rows = chosen(journal, options.names)
         if not (options.all or options.names):
             rows = [row for row in rows if not row.collected]
         still = len(journal.unfinished())
@@ -164,7 +169,8 @@ def _look(run: RunPaths, wanted: Wanted) -> Standing:
     return Standing(rows, still, away)
 
 
-def _chosen(journal: Reading, names: Sequence[str]) -> list[WorkerRow]:
+def chosen(journal: Reading, names: Sequence[str]) -> list[WorkerRow]:
+    """Return the workers that words name, all without any. Raises RequestError for one there is not."""
     workers, numbers = by_name(names)
     rows = _named(journal, workers)
     for number in numbers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -14,13 +13,11 @@ from aiorch import paths
 from aiorch.config import load_config
 from aiorch.errors import AgentMissingError, ConfigError, UsageError
 from aiorch.teach.lesson import FENCE
-from aiorch.teach.project import Change, apply, changes, project_root
+from aiorch.teach.project import Change, apply, changes, difference, project_root
 from aiorch.ui.terminal import printable
 from aiorch.workers.executable import find_executable
 from aiorch.workers.profile import AgentProfile
 from aiorch.workers.profile_file import load_profiles
-
-_CONTEXT = 2
 
 
 def init(options: argparse.Namespace) -> int:
@@ -29,6 +26,10 @@ def init(options: argparse.Namespace) -> int:
     Nothing is written when one of the files cannot be changed. Raises UsageError for an agent that reads
     no such file, AgentMissingError when none is named and none installed, InstructionFileError.
     """
+    if options.mcp:
+        from aiorch.teach.registration import register
+
+        return register(options)
     profiles = load_profiles(paths.config_dir() / "profiles")
     chosen = _chosen(profiles, options.agent, take_out=options.remove)
     try:
@@ -79,7 +80,7 @@ def _tell(
         titles = ", ".join(profiles[name].title for name in change.agents)
         _say(printable(f"{prefix}{change.action}: {' = '.join(change.names)} ({titles})"))
         if options.dry_run:
-            _say(_difference(change))
+            _say(difference(change))
     if not shown:
         _say("there is no section of aiorch here")
     _say(printable(f"in {root}"))
@@ -100,14 +101,6 @@ def _hints(found: Sequence[Change], profiles: Mapping[str, AgentProfile]) -> lis
                 f'config.toml says fenced = "{fenced}", and the section tells to print directives in a fence'
             ] = None
     return list(hints)
-
-
-def _difference(change: Change) -> str:
-    old, new = (
-        (content or b"").decode("utf-8", "replace").splitlines() for content in (change.before, change.after)
-    )
-    lines = list(difflib.unified_diff(old, new, n=_CONTEXT, lineterm=""))[2:]
-    return "\n".join(f"  {printable(line)}" for line in lines)
 
 
 def _record(

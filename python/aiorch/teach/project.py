@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import os
 import secrets
 import stat
@@ -13,9 +14,11 @@ from pathlib import Path
 from aiorch.errors import InstructionFileError
 from aiorch.teach import lesson
 from aiorch.teach.section import insert, remove
+from aiorch.ui.terminal import printable
 from aiorch.workers.profile import AgentProfile
 
 MAX_BYTES = 4 << 20
+_CONTEXT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Change:
     form: str
     before: bytes | None
     after: bytes | None
+    mark: bytes = b"aiorch:begin"
 
     @property
     def action(self) -> str:
@@ -42,7 +46,7 @@ class Change:
             return "created"
         if self.after is None:
             return "deleted"
-        had, has = b"aiorch:begin" in self.before, b"aiorch:begin" in self.after
+        had, has = self.mark in self.before, self.mark in self.after
         return "updated" if had and has else "added" if has else "removed"
 
 
@@ -135,17 +139,17 @@ def _change(path: Path, names: tuple[str, ...], readers: list[AgentProfile], *, 
     after: bytes | None
     if take_out:
         # What is no text file of ours holds no section of ours.
-        before = _read(path) if path.is_file() else None
+        before = read_file(path) if path.is_file() else None
         after = remove(before) if before is not None and b"aiorch:" in before else before
     else:
-        before = _read(path)
+        before = read_file(path)
         after = insert(before, lesson.section(form))
     if before != after:
-        _check(path, before)
+        check_file(path, before)
     return Change(path, names, agents, form, before, after)
 
 
-def _read(path: Path) -> bytes | None:
+def read_file(path: Path) -> bytes | None:
     """Return the bytes of a file, None when it is not there; raises InstructionFileError."""
     try:
         # O_NONBLOCK: opening a FIFO must not wait for a writer.
@@ -170,12 +174,12 @@ def _read(path: Path) -> bytes | None:
 
 def _is_as_before(change: Change) -> bool:
     try:
-        return _read(change.path) == change.before
+        return read_file(change.path) == change.before
     except InstructionFileError:
         return False
 
 
-def _check(path: Path, content: bytes | None) -> None:
+def check_file(path: Path, content: bytes | None) -> None:
     """Raise InstructionFileError for a file that must not be replaced by a new one."""
     if content is None:
         return
@@ -218,3 +222,12 @@ def _replacement(change: Change) -> Iterator[Path | None]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def difference(change: Change) -> str:
+    """Return what changes in a file, for people."""
+    old, new = (
+        (content or b"").decode("utf-8", "replace").splitlines() for content in (change.before, change.after)
+    )
+    lines = list(difflib.unified_diff(old, new, n=_CONTEXT, lineterm=""))[2:]
+    return "\n".join(f"  {printable(line)}" for line in lines)

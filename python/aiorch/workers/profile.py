@@ -10,6 +10,7 @@ from typing import Any
 
 from aiorch.errors import ProfileError
 from aiorch.teach.lesson import Teaching
+from aiorch.teach.mcp_place import Registration
 from aiorch.workers.exits import NotDone
 from aiorch.workers.state_rules import StateRules
 
@@ -47,7 +48,8 @@ class AgentProfile:
     get the task as it is. `offered` agents may be chosen without being named. `tested` is the version
     whose behaviour the profile was written from. `sessions` are patterns of the files in which the agent
     keeps the session `{id}`; `~` and `$NAME` are the user's. `writes` are where it keeps logins and
-    settings (`~/…`), which a sandbox leaves writable. `teach` is None for what reads no instructions.
+    settings (`~/…`), which a sandbox leaves writable. `teach` is None for what reads no instructions, `mcp`
+    for what speaks no MCP.
     `exits` says what exit codes mean, `not_done` when 0 means nothing. `roles` are its own ways to run roles,
     by starting the agent `starts`; see `role_trial`.
     """
@@ -64,6 +66,7 @@ class AgentProfile:
     screen: Mapping[str, Any] = field(default_factory=dict)
     states: StateRules = field(default_factory=StateRules)
     teach: Teaching | None = None
+    mcp: Registration | None = None
     sessions: tuple[str, ...] = ()
     exits: Mapping[int, str] = field(default_factory=dict)
     not_done: tuple[NotDone, ...] = ()

@@ -13,6 +13,7 @@ from aiorch.capture.gutter import Gutter
 from aiorch.config import PERMISSIONS, TASK_VIA
 from aiorch.errors import ConfigError
 from aiorch.teach.lesson import read_teaching
+from aiorch.teach.mcp_place import read_registration
 from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.workers.exits import read_exits, read_not_done
 from aiorch.workers.profile import AgentProfile, Launch, filled
@@ -74,6 +75,7 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         roles={role: _launch(roles.sub(role)) for role in ROLES if role in roles.table},
         starts=roles.text("starts"),
         teach=read_teaching(reader.sub("teach")),
+        mcp=read_registration(reader.sub("mcp")),
         raw=reader.flag("raw"),
         offered=reader.flag("offered", True),
         rank=reader.whole("rank", 100, 0, 1000),
