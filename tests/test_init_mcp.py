@@ -22,7 +22,7 @@ from support.lab import REPO
 PATH = ("mcpServers", "aiorch")
 SERVER = {"command": "aiorch", "args": ["mcp"]}
 TABLE = ("mcp_servers", "aiorch")
-VALUES = {"command": "aiorch", "args": ["mcp"]}
+VALUES: dict[str, str | int | list[str]] = {"command": "aiorch", "args": ["mcp"]}
 FILES = {
     "claude": ".mcp.json",
     "codex": "~/.codex/config.toml",
@@ -90,8 +90,13 @@ def test_each_agent_gets_the_form_that_it_reads(home: Path, project: Path) -> No
     program = str(REPO / "scripts/aiorch")
     found = {name: read(place(home, project, name)) for name in FILES}
     plain = {"command": program, "args": ["mcp"]}
-    assert found["claude"] == found["gemini"] == found["qwen"] == {"mcpServers": {"aiorch": plain}}
-    assert found["codex"]["mcp_servers"]["aiorch"] == {**plain, "env_vars": ["TMUX", "TMUX_PANE"]}
+    assert found["gemini"] == found["qwen"] == {"mcpServers": {"aiorch": plain}}
+    assert found["claude"]["mcpServers"]["aiorch"] == {**plain, "alwaysLoad": True}
+    assert found["codex"]["mcp_servers"]["aiorch"] == {
+        **plain,
+        "env_vars": ["TMUX", "TMUX_PANE"],
+        "tool_timeout_sec": 3660,
+    }
     assert found["opencode"]["mcp"]["aiorch"] == {
         "type": "local",
         "command": [program, "mcp"],
@@ -222,3 +227,21 @@ def test_toml_that_the_agent_wrote_anew_loses_our_tables_alone() -> None:
 def test_toml_in_another_form_is_refused(text: str) -> None:
     with pytest.raises(InstructionFileError):
         set_table(text, TABLE, VALUES)
+
+
+def test_what_the_user_added_to_our_entry_stays() -> None:
+    text = set_table("", TABLE, VALUES) + "enabled = false\n\n[mcp_servers.aiorch.tools.wait]\napproval = 1\n"
+    changed = set_table(text, TABLE, {**VALUES, "command": "/new/aio\x7frch"})
+    assert tomli.loads(changed)["mcp_servers"]["aiorch"] == {
+        "command": "/new/aio\x7frch", "args": ["mcp"], "enabled": False, "tools": {"wait": {"approval": 1}}
+    }  # fmt: skip
+    assert set_table(text, TABLE, VALUES) == text
+    known = '{"mcpServers": {"aiorch": {"command": "old", "timeout": 5}}}'
+    assert json.loads(set_member(known, PATH, SERVER))["mcpServers"]["aiorch"] == {**SERVER, "timeout": 5}
+
+
+def test_a_text_that_looks_like_our_table_is_not_taken_for_it() -> None:
+    text = 'a = """\n[mcp_servers.aiorch]\ncommand = 1\n"""\n'
+    whole = set_table(text, TABLE, VALUES)
+    with pytest.raises(InstructionFileError, match="by hand"):
+        take_table(whole, TABLE)

@@ -94,10 +94,15 @@ def _message(content: list[dict[str, Any]], model: object, stop: str | None) -> 
     }
 
 
-def _tool(command: str) -> dict[str, Any]:
+def _tools(answer: Answer) -> list[dict[str, Any]]:
+    """Return the use of a tool in an answer, if there is one."""
+    calls: list[tuple[str, dict[str, object]]] = [("Bash", {"command": answer.run})] if answer.run else []
+    calls += [(answer.call, dict(answer.arguments))] if answer.call else []
     # An id of its own: a program takes what it did once for done.
-    ident = f"toolu_{os.urandom(8).hex()}"
-    return {"type": "tool_use", "id": ident, "name": "Bash", "input": {"command": command}}
+    return [
+        {"type": "tool_use", "id": f"toolu_{os.urandom(8).hex()}", "name": name, "input": given}
+        for name, given in calls
+    ]
 
 
 def _block(index: int, block: dict[str, Any], deltas: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -117,15 +122,14 @@ class _Handler(Handler):
             yield from _block(0, {"type": "text", "text": ""}, deltas)
 
     def last_events(self, answer: Answer, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        if answer.run:
-            tool = _tool(answer.run)
+        for tool in _tools(answer):
             delta = {"type": "input_json_delta", "partial_json": json.dumps(tool["input"])}
             yield from _block(1 if answer.text else 0, {**tool, "input": {}}, [delta])
-        end = {"stop_reason": "tool_use" if answer.run else "end_turn", "stop_sequence": None}
+        end = {"stop_reason": "tool_use" if _tools(answer) else "end_turn", "stop_sequence": None}
         yield {"type": "message_delta", "delta": end, "usage": {"output_tokens": 10}}
         yield {"type": "message_stop"}
 
     def whole(self, answer: Answer, request: dict[str, Any]) -> dict[str, Any]:
         content: list[dict[str, Any]] = [{"type": "text", "text": answer.text}] if answer.text else []
-        content += [_tool(answer.run)] if answer.run else []
-        return _message(content, request.get("model"), "tool_use" if answer.run else "end_turn")
+        tools = _tools(answer)
+        return _message(content + tools, request.get("model"), "tool_use" if tools else "end_turn")

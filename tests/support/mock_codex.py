@@ -117,6 +117,7 @@ def _items(answer: Answer) -> list[dict[str, Any]]:
     return [
         *([_text_item(answer.text)] if answer.text else []),
         *([_tool_item(answer.run)] if answer.run else []),
+        *([_call_item(answer)] if answer.call else []),
     ]
 
 
@@ -152,4 +153,19 @@ def _tool_item(command: str) -> dict[str, Any]:
         "call_id": f"call_{os.urandom(8).hex()}",
         "name": "exec_command",
         "arguments": json.dumps(wanted),
+    }
+
+
+def _call_item(answer: Answer) -> dict[str, Any]:
+    """Return the use of an MCP server's tool, called `namespace/name`."""
+    namespace, _, name = answer.call.rpartition("/")
+    ident = os.urandom(8).hex()
+    return {
+        "id": f"fc_{ident}",
+        "type": "function_call",
+        "status": "completed",
+        "call_id": f"call_{ident}",
+        "namespace": namespace,
+        "name": name,
+        "arguments": json.dumps(answer.arguments),
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import threading
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
@@ -16,13 +16,17 @@ HOLD_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer: a text, then the use of the shell tool for `run`; or an error with an HTTP status.
+    """One answer: a text, then the use of the shell tool for `run`, or of the tool `call` with `arguments`.
+
+    A `status` other than 200 makes it an error instead.
 
     With `held` what follows the text is not sent before that is set.
     """
 
     text: str = ""
     run: str = ""
+    call: str = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
     status: int = 200
     held: threading.Event | None = None
 

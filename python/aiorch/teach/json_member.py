@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public for long, and not in the stubs
 from typing import NamedTuple
 
@@ -31,10 +31,12 @@ class _Object(NamedTuple):
     members: list[_Member]
 
 
-def set_member(text: str, path: Sequence[str], value: object) -> str:
+def set_member(text: str, path: Sequence[str], value: Mapping[str, object]) -> str:
     """Return a JSON text in which the member at a path has a value; objects on the way are made.
 
-    An empty text becomes an object. Raises InstructionFileError for what is no JSON object, or has something
+    Other members of that value stay. An empty text becomes an object.
+
+    Raises InstructionFileError for what is no JSON object, or has something
     else than an object on the way.
     """
     if not text.strip():
@@ -45,9 +47,11 @@ def set_member(text: str, path: Sequence[str], value: object) -> str:
         if member is None:
             return _with_new(text, found, name, _nested(path[depth + 1 :], value))
         if depth == len(path) - 1:
-            if json.loads(text[member.value : member.end]) == value:
+            known = json.loads(text[member.value : member.end])
+            merged = {**known, **value} if isinstance(known, dict) else value
+            if known == merged:
                 return text
-            new = _dumped(text, member, value)
+            new = _dumped(text, member, merged)
             return text[: member.value] + new + text[member.end :]
         found = _inner(text, member)
     return text

@@ -11,7 +11,7 @@ from aiorch.toml_file import Reader
 
 HOME = "~/"
 FORMS = ("json", "toml")
-_STYLES = ("command", "local", "list")
+_STYLES = ("command", "loaded", "local", "list")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,8 @@ class Registration:
     """Where an agent reads which MCP servers there are: its profile's `[mcp]` table.
 
     `file` is in the project, or in the home directory when it begins with `~/`; the variable `home` moves
-    the folder that it is in. `table` is where servers stand in it. `style` is how one looks.
+    the folder that it is in. `table` is where servers stand in it. `style` is how one
+    looks. It is started with the `variables`, and has `seconds` for a call where the agent wants that said.
     """
 
     file: str
@@ -28,6 +29,7 @@ class Registration:
     style: str
     home: str = ""
     variables: tuple[str, ...] = ()
+    seconds: int = 0
     hint: str = ""
 
     def place(self, root: Path, env: Mapping[str, str] = os.environ) -> Path:
@@ -46,7 +48,11 @@ class Registration:
         found: dict[str, object] = {"command": command, "args": ["mcp"]}
         if self.style == "local":
             found = {"type": "local", **found, "tools": ["*"]}
-        return found | ({"env_vars": list(self.variables)} if self.variables else {})
+        if self.style == "loaded":
+            found |= {"alwaysLoad": True}
+        if self.variables:
+            found |= {"env_vars": list(self.variables)}
+        return found | ({"tool_timeout_sec": self.seconds} if self.seconds else {})
 
 
 def read_registration(reader: Reader) -> Registration | None:
@@ -60,6 +66,7 @@ def read_registration(reader: Reader) -> Registration | None:
         reader.text("style", _STYLES[0], choices=_STYLES),
         reader.text("home"),
         reader.words("variables"),
+        reader.whole("seconds", 0, 0, 86400),
         reader.text("hint"),
     )
     path = PurePosixPath(found.file)

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from aiorch import paths
 from aiorch.errors import AgentMissingError, InstructionFileError, UsageError
@@ -83,20 +84,16 @@ def _change(
     )
 
 
-def _with_server(where: Registration, text: str, server: Mapping[str, object]) -> str:
+def _with_server(where: Registration, text: str, server: Mapping[str, Any]) -> str:
     place = [*where.table, NAME]
     if where.form == "json":
         return set_member(text, place, server)
-    return set_table(text, place, {key: _words(value) for key, value in server.items()})
+    return set_table(text, place, server)
 
 
 def _taken(where: Registration, text: str, _server: object) -> str:
     place = [*where.table, NAME]
     return take_member(text, place) if where.form == "json" else take_table(text, place)
-
-
-def _words(value: object) -> str | list[str]:
-    return [str(one) for one in value] if isinstance(value, list) else str(value)
 
 
 def _mark(where: Registration) -> bytes:

@@ -12,21 +12,28 @@ from aiorch.errors import InstructionFileError
 
 COMMENT = "# Written by `aiorch init --mcp`, taken out by `aiorch init --mcp --remove`."
 _HEADER = re.compile(r"[ \t]*\[")
+_DEL = "\\u007f"
+
+Value = str | int | list[str]
 
 
-def set_table(text: str, path: Sequence[str], values: Mapping[str, str | Sequence[str]]) -> str:
+def set_table(text: str, path: Sequence[str], values: Mapping[str, Value]) -> str:
     """Return a TOML text in which the table at a path has these values, at its end when it is new.
 
-    Raises InstructionFileError for what is no TOML, and for a table in a form that cannot be replaced.
+    Other keys that somebody gave the table stay. Raises InstructionFileError for what is no TOML, and for a
+    table in a form that cannot be changed.
     """
-    if _at(_parsed(text), path) == {key: _plain(value) for key, value in values.items()}:
+    before = _parsed(text)
+    known = _at(before, path)
+    if isinstance(known, Mapping) and all(known.get(key) == value for key, value in values.items()):
         return text
-    rest = take_table(text, path)
-    block = [COMMENT, f"[{'.'.join(path)}]"]
-    # JSON's strings are TOML's, but for DEL.
-    block += [f"{key} = {json.dumps(_plain(value)).replace(chr(127), '')}" for key, value in values.items()]
-    gap = "" if not rest else "\n" if rest.endswith("\n") else "\n\n"
-    return _checked(rest + gap + "\n".join(block) + "\n")
+    lines = [_line(key, value) for key, value in values.items()]
+    if known is None:
+        gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+        after = text + gap + "\n".join([COMMENT, f"[{'.'.join(path)}]", *lines]) + "\n"
+    else:
+        after = _with_values(text, path, values)
+    return _checked(after, _with(before, path, values), path)
 
 
 def take_table(text: str, path: Sequence[str]) -> str:
@@ -38,14 +45,31 @@ def take_table(text: str, path: Sequence[str]) -> str:
     if _at(before, path) is None:
         return text
     lines = text.splitlines(keepends=True)
-    kept = [line for index, line in enumerate(lines) if index not in set(_own_lines(lines, path))]
-    after = "".join(kept)
+    own = set(_own_lines(lines, path))
+    after = "".join(line for index, line in enumerate(lines) if index not in own)
     # A gap of ours goes with it.
-    if after != text and after.endswith("\n\n") and not text.endswith("\n\n"):
+    if after.endswith("\n\n") and not text.endswith("\n\n"):
         after = after[:-1]
-    if _at(_parsed(after), path) is not None:
-        raise InstructionFileError(f"it has {'.'.join(path)} in a form of its own: take that out by hand")
-    return after
+    return _checked(after, _with(before, path, None), path)
+
+
+def _with_values(text: str, path: Sequence[str], values: Mapping[str, Value]) -> str:
+    """Return a text in which a table that is there has these values, each on one line."""
+    lines = text.splitlines(keepends=True)
+    header = re.compile(rf"[ \t]*\[{re.escape('.'.join(path))}\][ \t]*(?:#.*)?$")
+    start = next((index for index, line in enumerate(lines) if header.match(line.rstrip("\r\n"))), -1)
+    if start < 0:
+        return text
+    end = next((index for index in range(start + 1, len(lines)) if _HEADER.match(lines[index])), len(lines))
+    names = re.compile(rf"[ \t]*(?:{'|'.join(map(re.escape, values))})[ \t]*=")
+    kept = [line for line in lines[start + 1 : end] if not names.match(line)]
+    new = [f"{_line(key, value)}\n" for key, value in values.items()]
+    return "".join([*lines[: start + 1], *new, *kept, *lines[end:]])
+
+
+def _line(key: str, value: Value) -> str:
+    # JSON's strings are TOML's, but for DEL.
+    return f"{key} = {json.dumps(value).replace(chr(127), _DEL)}"
 
 
 def _own_lines(lines: Sequence[str], path: Sequence[str]) -> Iterator[int]:
@@ -69,14 +93,29 @@ def _is_gap(line: str) -> bool:
     return not line.strip()
 
 
-def _checked(text: str) -> str:
+def _checked(text: str, wanted: object, path: Sequence[str]) -> str:
+    """Return a text that says what is wanted, and nothing else."""
     try:
-        tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise InstructionFileError(
-            "it has such servers in a form that nothing can be added to: add the server by hand"
-        ) from error
+        is_right = tomli.loads(text) == wanted
+    except tomli.TOMLDecodeError:
+        is_right = False
+    if not is_right:
+        raise InstructionFileError(f"it has {'.'.join(path)} in a form of its own: change that by hand")
     return text
+
+
+def _with(data: Mapping[str, object], path: Sequence[str], values: Mapping[str, Value] | None) -> object:
+    """Return data whose table at a path has these values more, None: that is gone with what only held it."""
+    name, *rest = path
+    inner = data.get(name)
+    known = inner if isinstance(inner, Mapping) else {}
+    if rest:
+        new: object = _with(known, rest, values)
+    else:
+        new = {**known, **values} if values is not None else {}
+    if new or values is not None:
+        return {**data, name: new}
+    return {key: value for key, value in data.items() if key != name}
 
 
 def _parsed(text: str) -> Mapping[str, object]:
@@ -92,7 +131,3 @@ def _at(data: object, path: Sequence[str]) -> object:
             return None
         data = data[name]
     return data
-
-
-def _plain(value: str | Sequence[str]) -> str | list[str]:
-    return value if isinstance(value, str) else list(value)
