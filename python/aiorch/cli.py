@@ -64,6 +64,11 @@ _COMMANDS = (
     ("status", "list the workers of this run", "aiorch status --json"),
     ("ps", "the same as status", "aiorch ps"),
     ("approve", "start the directives that wait for your answer", "aiorch approve 3"),
+    (
+        "review",
+        "look at the directives that wait, change their plans, answer them",
+        "aiorch review 3",
+    ),
     ("decline", "decline the directives that wait for your answer", "aiorch decline --all"),
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
     ("kill", "end a worker", "aiorch kill testing"),
@@ -175,12 +180,34 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--workers", metavar="JSON", help='plan it yourself: [{"name": "api", "type": "claude"}]'
     )
     parser.add_argument("--id", help="the same id never runs twice")
+    parser.add_argument(
+        "--ask", action="store_true", help="let me look at the plan first, also where it would run"
+    )
     _add_json(parser)
 
 
 def _add_answer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("number", nargs="?", type=int, help="of the directive (default: all that wait)")
     parser.add_argument("--all", action="store_true", help="all that wait")
+
+
+def _add_approve(parser: argparse.ArgumentParser) -> None:
+    _add_answer(parser)
+    parser.add_argument(
+        "--drop", nargs="+", action="extend", default=[], metavar="NAME", help="leave these workers out"
+    )
+    parser.add_argument(
+        "--workers", metavar="JSON", help="this plan instead, as in `aiorch run`; `-` is standard input"
+    )
+    parser.add_argument(
+        "--always", action="store_true", help="do not ask again in this run for what this asked for"
+    )
+
+
+def _add_review(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "number", nargs="?", type=int, help="of the directive (default: the first that waits)"
+    )
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -394,7 +421,8 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "export": _add_export,
     "prune": _add_prune,
     "resume": _add_resume,
-    "approve": _add_answer,
+    "approve": _add_approve,
+    "review": _add_review,
     "decline": _add_answer,
     "retry": _add_name,
     "kill": _add_name,

@@ -18,6 +18,7 @@ from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
 from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
+from aiorch.questions import request_body, workers_given
 from aiorch.tmux.menu import show
 from aiorch.ui.report import overlap_notes, printable, use_color, worker_record, worker_table
 
@@ -68,12 +69,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.id:
         payload["id"] = options.id
     if options.workers:
-        try:
-            payload["workers"] = json.loads(options.workers)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"--workers is no JSON: {error}") from error
-    reply = request(_root(options), {"verb": "run", "payload": payload, "source": "cli"})
-    return _tell(reply, as_json=options.json)
+        payload["workers"] = workers_given(options.workers)
+    body = {"verb": "run", "payload": payload, "source": "cli", "ask": options.ask}
+    return _tell(request(_root(options), body), as_json=options.json)
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -101,8 +99,7 @@ def _active(rows: Sequence[WorkerRow]) -> list[WorkerRow]:
 
 
 def _answer(options: argparse.Namespace) -> int:
-    number = "" if options.all or options.number is None else str(options.number)
-    return _tell(request(_root(options), {"verb": options.command, "number": number}))
+    return _tell(request(_root(options), request_body(options)))
 
 
 def _named(options: argparse.Namespace) -> int:
@@ -113,6 +110,12 @@ def _answer_worker(options: argparse.Namespace) -> int:
     from aiorch.answer import answer
 
     return answer(RunPaths(_root(options)), _socket(options), options.name)
+
+
+def _review(options: argparse.Namespace) -> int:
+    from aiorch.review import review
+
+    return review(RunPaths(_root(options)), options.number)
 
 
 def _next(options: argparse.Namespace) -> int:
@@ -327,6 +330,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "permit": _permit,
     "answer": _answer_worker,
     "next": _next,
+    "review": _review,
     "show": _show,
     "log": _log,
     "export": _export,
