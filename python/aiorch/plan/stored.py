@@ -21,6 +21,21 @@ def from_text(text: str) -> list[WorkerSpec]:
     return [WorkerSpec(**{**item, "after": tuple(item["after"])}) for item in json.loads(text or "[]")]
 
 
+def to_payload(workers: Iterable[WorkerSpec]) -> list[dict[str, object]]:
+    """Return the workers of a plan in the form in which a directive names them."""
+    given: list[dict[str, object]] = []
+    for worker in workers:
+        more: dict[str, object] = {
+            "after": list(worker.after),
+            "host": worker.host,
+            "idempotent": worker.idempotent,
+        }
+        more["on_failure"] = worker.on_failure
+        said: dict[str, object] = {name: value for name, value in more.items() if value}
+        given.append({"name": worker.name, "type": worker.type, "task": worker.task, **said})
+    return given
+
+
 def without(workers: Sequence[WorkerSpec], names: Collection[str]) -> list[WorkerSpec]:
     """Return a plan without the workers of these names; who waited for one waits for what that waited for.
 
