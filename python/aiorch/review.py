@@ -179,7 +179,8 @@ class Review:
         if not self._page.allows:
             self._note("there is nothing here that could be allowed for good")
             return
-        self._change(always=not self._page.always)
+        # What it is about stands at the end of the page.
+        self._change(always=not self._page.always, top=sys.maxsize)
 
     def _see_always(self) -> None:
         """Ask the engine what would be allowed for good as things are."""
@@ -194,9 +195,12 @@ class Review:
         self._change(allows=words, always=self._page.always and bool(words))
 
     def _preview(self, terms: Mapping[str, object]) -> dict[str, object]:
-        """Return what would run. Raises DirectiveError when that cannot be, other errors without an engine."""
-        reply = request(self._run.root, {"verb": "plan", **terms}, ASK_SECONDS)
-        return read_preview(reply)
+        """Return what the engine says would run. Raises DirectiveError when that cannot be."""
+        (answer,) = _list(request(self._run.root, {"verb": "plan", **terms}, ASK_SECONDS).get("answers"))
+        if answer["state"] != "plan":
+            raise DirectiveError(str(answer["text"]))
+        found: dict[str, object] = json.loads(str(answer["text"]))
+        return found
 
     def _terms(self) -> dict[str, object]:
         """Return how the question is to be answered, but for `always`."""
@@ -261,15 +265,6 @@ class Review:
 
     def _change(self, **changes: object) -> None:
         self._page = replace(self._page, **changes)  # type: ignore[arg-type]
-
-
-def read_preview(reply: Mapping[str, object]) -> dict[str, object]:
-    """Return what the engine says would run. Raises DirectiveError when that cannot be."""
-    (answer,) = _list(reply.get("answers"))
-    if answer["state"] != "plan":
-        raise DirectiveError(str(answer["text"]))
-    found: dict[str, object] = json.loads(str(answer["text"]))
-    return found
 
 
 def _clock(then: float, now: float) -> str:

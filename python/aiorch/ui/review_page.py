@@ -22,6 +22,7 @@ _SOURCES = {
     "screen": "the agent's screen",
     "plain": "what the pane printed",
 }
+_POLICIES = {"run": "also after a failure", "stop": "a failure stops the plan"}
 _BOLD, _DIM, _REVERSE, _RED, _GREEN, _YELLOW, _CYAN = "1", "2", "7", "31", "32", "33", "36"
 _ATTRIBUTES = (_BOLD, _DIM, _REVERSE)
 
@@ -167,7 +168,7 @@ def _worker(page: Page, pen: Pen, index: int, worker: WorkerSpec, sizes: tuple[i
 def _conditions(worker: WorkerSpec) -> str:
     parts = [f"after {', '.join(worker.after)}"] if worker.after else []
     parts += [f"on {worker.host}"] if worker.host else []
-    parts += [f"{worker.on_failure} on failure"] if worker.on_failure else []
+    parts += [_POLICIES[worker.on_failure]] if worker.on_failure in _POLICIES else []
     return _line("; ".join(parts))
 
 
@@ -204,7 +205,7 @@ def _keys(page: Page) -> Iterator[tuple[str, str]]:
             yield f"1-{min(count, NUMBERED)}", "leave out"
         yield "e", "edit the plan"
         if page.allows:
-            yield "a", "always"
+            yield "a", "[x] always" if page.always else "[ ] always"
     yield "t", "less" if page.is_whole else "all text"
     if page.place[1] > 1 or (page.told and page.place[1]):
         yield "Tab", "the next"
