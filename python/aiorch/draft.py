@@ -106,6 +106,9 @@ def read(text: str) -> list[object]:
         raise DirectiveError(f"line {error.lineno}, column {error.colno}: {error.msg}") from error
     except RecursionError as error:
         raise DirectiveError("it is nested too deep") from error
+    except ValueError as error:
+        # A number of thousands of digits, for one.
+        raise DirectiveError(str(error)) from error
     if not isinstance(found, list):
         raise DirectiveError("a plan is a list of workers: [{…}, {…}]")
     return found

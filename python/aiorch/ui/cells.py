@@ -34,8 +34,8 @@ def _broken(line: str, cells: int) -> list[str]:
     found = []
     while width(line) > cells:
         part = _first(line, cells)
-        if line[len(part)] != " ":
-            at = part.rstrip(" ").rfind(" ")
+        if " " not in (part[-1], line[len(part)]):
+            at = part.rfind(" ")
             # A word that is longer than a line is broken; blanks that only indent are no place for a break.
             part = part[:at] if at > 0 and part[:at].strip() else part
         found.append(part.rstrip(" "))
