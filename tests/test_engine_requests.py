@@ -306,7 +306,7 @@ def test_menu_is_never_higher_than_its_client_and_always_has_stop(workers: int, 
 
 
 def test_menu_says_how_many_workers_it_leaves_out() -> None:
-    assert _menu(24, 9, 3)[11:14] == ["✖ w5 (failed)", "… 4 more: Report", ""]
+    assert _menu(24, 9, 3)[11:14] == ["✖ w4 (failed)", "… 5 more: Report", ""]
     assert "… 3 more: Report" in _menu(None, 12, 0)
     assert not any("more" in name for name in _menu(None, 9, 3))
 

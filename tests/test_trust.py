@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from aiorch.capture.directive import Source
-from aiorch.trust import DEMANDS, SPEAKERS, Demand, Overrides, Speaker, Verdict, decide, table
+from aiorch.trust import DEMANDS, SPEAKERS, Demand, Overrides, Speaker, Verdict, allowing, decide, table
 
 ROLES = ("auto", "simple", "sparc", "swarm")
 AGENTS = ("claude", "codex")
@@ -32,7 +32,7 @@ def verdict(
         hosts=hosts,
         from_worker=worker,
         overrides=overrides,
-    )[0]
+    ).verdict
 
 
 class Row(NamedTuple):
@@ -93,7 +93,7 @@ def test_role_that_was_made_shell_by_its_name_is_still_shell() -> None:
         hosts=False,
         from_worker=False,
     )
-    assert result[0] is Verdict.REFUSE
+    assert result.verdict is Verdict.REFUSE
 
 
 def test_every_cell_can_be_changed() -> None:
@@ -114,7 +114,7 @@ def test_changed_cell_is_used() -> None:
 
 
 def test_reason_names_who_and_what() -> None:
-    _, reason = decide(
+    reason = decide(
         source=Source.PLAIN,
         known_agent=False,
         altered=False,
@@ -123,7 +123,7 @@ def test_reason_names_who_and_what() -> None:
         hosts=False,
         from_worker=False,
         overrides={},
-    )
+    ).reason
     assert reason == "a pane that runs some other program; Aider's history; a sandbox: type shell → refuse"
 
 
@@ -131,3 +131,53 @@ def test_table_is_complete() -> None:
     rows = table()
     assert len(rows) == 1 + len(SPEAKERS) == 1 + len(Speaker)
     assert all(len(row) == 1 + len(DEMANDS) == 1 + len(Demand) for row in rows)
+
+
+def test_judgement_tells_which_cells_asked() -> None:
+    found = decide(
+        source=Source.SCREEN,
+        known_agent=True,
+        altered=True,
+        types=["sparc", "codex", "mine"],
+        role_types=ROLES,
+        agent_types=AGENTS,
+        hosts=False,
+        from_worker=False,
+    )
+    assert found.who is Speaker.SCREEN
+    assert found.demands == (Demand.ROLES, Demand.ALTERED, Demand.AGENTS, Demand.POWERS)
+    assert found.asks == (Demand.ALTERED, Demand.AGENTS, Demand.POWERS)
+
+
+def test_cells_that_are_allowed_run_and_their_neighbours_go_on_asking() -> None:
+    allowed = allowing({}, [(Speaker.PLAIN, Demand.ROLES), (Speaker.SCREEN, Demand.AGENTS)])
+    assert verdict(Source.PLAIN, overrides=allowed) is Verdict.RUN
+    assert verdict(Source.PLAIN, "codex", overrides=allowed) is Verdict.ASK
+    assert verdict(Source.SCREEN, "codex", known=True, overrides=allowed) is Verdict.RUN
+    assert verdict(Source.SCREEN, "mine", overrides=allowed) is Verdict.ASK
+
+
+@pytest.mark.parametrize("what", Demand)
+@pytest.mark.parametrize("who", Speaker)
+def test_no_cell_that_refuses_is_ever_allowed(who: Speaker, what: Demand) -> None:
+    refusing: Overrides = {who: {what: Verdict.REFUSE}}
+    assert allowing(refusing, [(who, what)]) == refusing
+    assert allowing({}, [(Speaker.PLAIN, Demand.SHELL), (Speaker.WORKER, Demand.SHELL)]) == {}
+
+
+def test_a_worker_is_allowed_something_only_where_it_may_delegate() -> None:
+    allowed = allowing({}, [(Speaker.WORKER, Demand.AGENTS)])
+    assert verdict(Source.CLI, "codex", worker=True, overrides=allowed) is Verdict.REFUSE
+    found = decide(
+        source=Source.CLI,
+        known_agent=True,
+        altered=False,
+        types=["codex"],
+        role_types=ROLES,
+        agent_types=AGENTS,
+        hosts=False,
+        from_worker=True,
+        nested=True,
+        overrides=allowed,
+    )
+    assert found.verdict is Verdict.RUN

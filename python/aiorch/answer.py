@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
-import select
 import shutil
 import sys
-import termios
 import time
-import tty
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiorch import paths
@@ -20,6 +14,7 @@ from aiorch.journal import WorkerRow, WorkerState
 from aiorch.journal.reading import reading
 from aiorch.paths import RunPaths
 from aiorch.tmux.ask import Ask
+from aiorch.ui.full_screen import LEAVE, FullScreen, draw, pressed
 from aiorch.ui.terminal import printable
 from aiorch.workers.dialog import Words, bare, is_echo, is_redrawn, offers_choices, words_of
 from aiorch.workers.profile import AgentProfile
@@ -36,14 +31,13 @@ TAKEN_SECONDS = 2.0
 SEEN_SECONDS = 0.5
 """How long after such a key none goes to another dialog: a key pressed twice was not meant for that."""
 _TYPED = 200
-_LEAVE, _NEXT = "\x03", "\x0e"
+_NEXT = "\x0e"
 _KEYS = {
     "\r": "Enter", "\n": "Enter", "\t": "Tab", "\x7f": "BSpace", "\x1b": "Escape", "\x1b[Z": "BTab",
     "\x1b[A": "Up", "\x1b[B": "Down", "\x1b[C": "Right", "\x1b[D": "Left",
     "\x1bOA": "Up", "\x1bOB": "Down", "\x1bOC": "Right", "\x1bOD": "Left",
 }  # fmt: skip
 _DECIDING = ("\r", "\n", "\x1b")
-_PRESSED = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z~]|O[A-Za-z])?|[^\x00-\x1f\x7f]+|.", re.DOTALL)
 _FACTS = "#{pane_width} #{cursor_flag} #{alternate_on} #{pane_in_mode} #{pane_title}"
 # What an agent waits for with its input box, not with a dialog.
 _IN_BOX = (INTERRUPTED, "error:")
@@ -190,7 +184,7 @@ def answer(run: RunPaths, socket: str, name: str | None) -> int:
     if not waiting:
         raise UsageError("no worker waits for anybody")
     profiles = load_profiles(paths.config_dir() / "profiles")
-    with _screen():
+    with FullScreen():
         row = waiting[name] if name else next(iter(waiting.values()))
         while True:
             try:
@@ -212,12 +206,9 @@ def _answer_one(one: Answering, run: RunPaths) -> WorkerRow | None:
         text = _drawing(one.row.name, dialog, note)
         if text != drawn:
             drawn = text
-            sys.stdout.write(text)
-            sys.stdout.flush()
-        if not select.select([0], [], [], LOOK_SECONDS)[0]:
-            continue
-        for key in _PRESSED.findall(os.read(0, 1024).decode("utf-8", "ignore")):
-            if key == _LEAVE:
+            draw(text)
+        for key in pressed(LOOK_SECONDS):
+            if key == LEAVE:
                 return None
             if key == _NEXT:
                 return _following(run, one.row)
@@ -250,24 +241,7 @@ def _drawing(name: str, dialog: Dialog, note: str) -> str:
     foot = printable(note or "Keys go to this dialog.  Ctrl-N: the next that waits  Ctrl-C: leave")[:columns]
     # Rows of a wider pane are cut at the edge.
     body = "".join(f"{text}\033[0m\033[K\r\n" for text in shown)
-    return (
-        f"\033[?7l\033[H\033[7m{head}\033[0m\033[K\r\n{body}\033[J\033[{height};1H\033[2m{foot}\033[0m\033[K"
-    )
-
-
-@contextmanager
-def _screen() -> Iterator[None]:
-    """Have each key at once, and the terminal as it was in the end."""
-    before = termios.tcgetattr(0)
-    try:
-        tty.setraw(0)
-        sys.stdout.write("\033[?1049h\033[?25l")
-        sys.stdout.flush()
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
-        sys.stdout.write("\033[?7h\033[?25h\033[?1049l")
-        sys.stdout.flush()
+    return f"\033[H\033[7m{head}\033[0m\033[K\r\n{body}\033[J\033[{height};1H\033[2m{foot}\033[0m\033[K"
 
 
 def go_to_next(run: RunPaths, socket: str, client: str | None) -> int:

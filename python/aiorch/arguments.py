@@ -64,7 +64,14 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         metavar="JSON",
         help='plan it yourself: [{"name": "api", "type": "claude"}]; `-` reads it',
     )
+    _add_ask(parser)
     _add_waits(parser)
+
+
+def _add_ask(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--ask", action="store_true", help="let me look at the plan first, also where it would run"
+    )
 
 
 def _add_waits(parser: argparse.ArgumentParser) -> None:
@@ -93,6 +100,7 @@ def _add_spawn(parser: argparse.ArgumentParser) -> None:
         "--after", metavar="NAME", action="append", help="begin when this worker is done; may be given again"
     )
     parser.add_argument("--host", metavar="HOST", help="where it is to run (default: here)")
+    _add_ask(parser)
     _add_waits(parser)
 
 
@@ -140,6 +148,25 @@ def _add_answer(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("number", nargs="?", type=int, help="of the directive (default: all that wait)")
     parser.add_argument("--all", action="store_true", help="all that wait")
     _add_json(parser)
+
+
+def _add_approve(parser: argparse.ArgumentParser) -> None:
+    _add_answer(parser)
+    parser.add_argument(
+        "--drop", nargs="+", action="extend", default=[], metavar="NAME", help="leave these workers out"
+    )
+    parser.add_argument(
+        "--workers", metavar="JSON", help="this plan instead, as in `aiorch run`; `-` is standard input"
+    )
+    parser.add_argument(
+        "--always", action="store_true", help="do not ask again in this run for what this asked for"
+    )
+
+
+def _add_review(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "number", nargs="?", type=int, help="of the directive (default: the first that waits)"
+    )
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -370,7 +397,8 @@ ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "export": _add_export,
     "prune": _add_prune,
     "resume": _add_resume,
-    "approve": _add_answer,
+    "approve": _add_approve,
+    "review": _add_review,
     "decline": _add_answer,
     "spawn": _add_spawn,
     "wait": _add_wait,

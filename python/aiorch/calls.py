@@ -9,27 +9,27 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from aiorch.client import request
-from aiorch.errors import UsageError
+from aiorch.given import text_given, workers_given
 from aiorch.places import root_of, run_here
+from aiorch.questions import request_body
 from aiorch.ui.terminal import printable, say
 
-MAX_INPUT = 4 << 20
 _REFUSED = ("refused", "rejected")
 
 
 def run(options: argparse.Namespace) -> int:
     """Delegate a task, and wait for its workers when asked to; return the exit code."""
-    payload: dict[str, object] = {"task": _text(options.task)}
+    payload: dict[str, object] = {"task": text_given(options.task)}
     if options.id:
         payload["id"] = options.id
     if options.workers:
-        payload["workers"] = _workers(options.workers)
+        payload["workers"] = workers_given(options.workers)
     return _delegate(options, payload)
 
 
 def spawn(options: argparse.Namespace) -> int:
     """Start one worker of a type, and wait for it when asked to; return the exit code."""
-    task = _text(options.task)
+    task = text_given(options.task)
     worker: dict[str, object] = {"task": task}
     for name in ("name", "type", "after", "host"):
         if getattr(options, name):
@@ -42,8 +42,7 @@ def spawn(options: argparse.Namespace) -> int:
 
 def answer(options: argparse.Namespace) -> int:
     """Approve or decline directives that wait; return the exit code."""
-    number = "" if options.all or options.number is None else str(options.number)
-    return tell(request(root_of(options), {"verb": options.command, "number": number}), options)
+    return tell(request(root_of(options), request_body(options)), options)
 
 
 def steer(options: argparse.Namespace) -> int:
@@ -97,7 +96,7 @@ def answers_of(reply: Mapping[str, object]) -> list[dict[str, object]]:
 
 def _delegate(options: argparse.Namespace, payload: Mapping[str, object]) -> int:
     root = root_of(options)
-    reply = request(root, {"verb": "run", "payload": payload, "source": "cli"})
+    reply = request(root, {"verb": "run", "payload": payload, "source": "cli", "ask": options.ask})
     if not options.wait:
         return tell(reply, options)
     from aiorch import waiting
@@ -110,27 +109,6 @@ def _delegate(options: argparse.Namespace, payload: Mapping[str, object]) -> int
         print(printable(str(one["text"])), file=sys.stderr, flush=True)  # noqa: T201 - progress
     wanted = waiting.Wanted((), tuple(int(str(number)) for number in numbers))
     return waiting.wait(root, wanted, options.timeout, as_json=options.json)
-
-
-def _text(given: str) -> str:
-    return _read_input() if given == "-" else given
-
-
-def _workers(given: str) -> object:
-    try:
-        return json.loads(_text(given))
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"--workers is no JSON: {error}") from error
-
-
-def _read_input() -> str:
-    data = sys.stdin.buffer.read(MAX_INPUT + 1)
-    if len(data) > MAX_INPUT:
-        raise UsageError("standard input is longer than 4 MiB")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise UsageError("what was given is not valid UTF-8: write it in UTF-8") from error
 
 
 def by_name(names: Iterable[str]) -> tuple[list[str], list[int]]:

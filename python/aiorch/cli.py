@@ -76,6 +76,11 @@ _COMMANDS = (
     ("status", "list the workers of this run", "aiorch status --json"),
     ("ps", "the same as status", "aiorch ps"),
     ("approve", "start the directives that wait for your answer", "aiorch approve 3"),
+    (
+        "review",
+        "look at the directives that wait, change their plans, answer them",
+        "aiorch review 3",
+    ),
     ("decline", "decline the directives that wait for your answer", "aiorch decline --all"),
     ("retry", "try workers that ended once more", "aiorch retry testing"),
     ("kill", "end workers", "aiorch kill testing api"),

@@ -66,6 +66,12 @@ def _answer_worker(options: argparse.Namespace) -> int:
     return answer(RunPaths(root_of(options)), socket_of(options), options.name)
 
 
+def _review(options: argparse.Namespace) -> int:
+    from aiorch.review import review
+
+    return review(RunPaths(root_of(options)), options.number)
+
+
 def _next(options: argparse.Namespace) -> int:
     from aiorch.answer import go_to_next
 
@@ -181,6 +187,7 @@ _COMMANDS: dict[str, str | Callable[[argparse.Namespace], int]] = {
     "explain": "views:explain",
     "completion": "completion:command",
     "report": "reporting:command",
+    "review": _review,
     "mcp": "mcp.server:serve",
     "start": _start,
     "up": _up,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from aiorch.capture.directive import Source
 
@@ -66,6 +66,20 @@ _NESTED: Final = (_RUN, _ASK, _ASK, _REFUSE, _REFUSE)
 _SEVERITY: Final = (_RUN, _ASK, _REFUSE)
 
 Overrides = Mapping[Speaker, Mapping[Demand, Verdict]]
+Cell = tuple[Speaker, Demand]
+
+
+class Judgement(NamedTuple):
+    """A verdict, its reason in words for the event log, and what it comes from.
+
+    `demands` are the columns that count, `asks` those of them whose cell asks, both in the table's order.
+    """
+
+    verdict: Verdict
+    reason: str
+    who: Speaker
+    demands: tuple[Demand, ...]
+    asks: tuple[Demand, ...]
 
 
 def decide(
@@ -80,8 +94,8 @@ def decide(
     nested: bool = False,
     agent_types: Collection[str] = (),
     overrides: Overrides | None = None,
-) -> tuple[Verdict, str]:
-    """Return the verdict on a directive and the reason as words for the event log.
+) -> Judgement:
+    """Return the verdict on a directive, and what it comes from.
 
     `types` are the types of the plan's workers; what is neither in `role_types` nor in
     `agent_types` (the built-in agents) counts as a type of the user's own. An MCP call counts as the
@@ -89,15 +103,30 @@ def decide(
     not too deep for `max_depth`. The strictest cell wins.
     """
     who = _speaker(source, known_agent, from_worker)
-    found = _demands(set(types), set(role_types), set(agent_types), altered, hosts)
-    verdict, demand = _RUN, Demand.ROLES
-    for candidate in Demand:
-        cell = verdict_for(who, candidate, overrides)
-        if who is Speaker.WORKER:
-            cell = _worker_cell(candidate, nested, overrides)
-        if candidate in found and _SEVERITY.index(cell) > _SEVERITY.index(verdict):
-            verdict, demand = cell, candidate
-    return verdict, f"{SPEAKERS[who]}: {DEMANDS[demand]} → {verdict}"
+    found = demands_of(types, role_types, agent_types, altered=altered, hosts=hosts)
+    cells = {what: _cell(who, what, nested, overrides) for what in found}
+    verdict = max(cells.values(), key=_SEVERITY.index)
+    demand = next(what for what, cell in cells.items() if cell is verdict)
+    asks = tuple(what for what, cell in cells.items() if cell is _ASK)
+    return Judgement(verdict, f"{words((who, demand))} → {verdict}", who, found, asks)
+
+
+def words(cell: Cell) -> str:
+    """Return who and what a cell of the table is about, for people."""
+    who, what = cell
+    return f"{SPEAKERS[who]}: {DEMANDS[what]}"
+
+
+def allowing(overrides: Overrides, cells: Iterable[Cell]) -> Overrides:
+    """Return the user's changes of the table and that these cells run where they ask; none that refuses does.
+
+    Workers are allowed something only where they may delegate at all.
+    """
+    changed = {who: dict(row) for who, row in overrides.items()}
+    for who, what in cells:
+        if _cell(who, what, True, overrides) is _ASK:
+            changed.setdefault(who, {})[what] = _RUN
+    return changed
 
 
 def verdict_for(who: Speaker, what: Demand, overrides: Overrides | None = None) -> Verdict:
@@ -106,7 +135,9 @@ def verdict_for(who: Speaker, what: Demand, overrides: Overrides | None = None) 
     return changed or _TABLE[who][list(Demand).index(what)]
 
 
-def _worker_cell(what: Demand, nested: bool, overrides: Overrides | None) -> Verdict:
+def _cell(who: Speaker, what: Demand, nested: bool, overrides: Overrides | None) -> Verdict:
+    if who is not Speaker.WORKER:
+        return verdict_for(who, what, overrides)
     if not nested:
         return _REFUSE
     changed = (overrides or {}).get(Speaker.WORKER, {}).get(what)
@@ -133,17 +164,22 @@ def _speaker(source: Source, known_agent: bool, from_worker: bool) -> Speaker:
     return Speaker.TRANSCRIPT if source is Source.TRANSCRIPT else Speaker.SCREEN
 
 
-def _demands(
-    types: set[str], role_types: set[str], agent_types: set[str], altered: bool, hosts: bool
-) -> set[Demand]:
-    found = {Demand.ROLES}
-    if altered:
-        found.add(Demand.ALTERED)
-    if "shell" in types:
-        found.add(Demand.SHELL)
-    named = types - role_types - {"shell"}
-    if named & agent_types:
-        found.add(Demand.AGENTS)
-    if hosts or named - agent_types:
-        found.add(Demand.POWERS)
-    return found
+def demands_of(
+    types: Collection[str],
+    role_types: Collection[str],
+    agent_types: Collection[str],
+    *,
+    altered: bool = False,
+    hosts: bool = False,
+) -> tuple[Demand, ...]:
+    """Return the columns of the table that a plan with workers of these types demands, in their order."""
+    named = set(types) - set(role_types) - {"shell"}
+    agents = named & set(agent_types)
+    found = {
+        Demand.ROLES: True,
+        Demand.ALTERED: altered,
+        Demand.AGENTS: bool(agents),
+        Demand.POWERS: hosts or bool(named - agents),
+        Demand.SHELL: "shell" in types,
+    }
+    return tuple(what for what, counts in found.items() if counts)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 import sqlite3
 import subprocess
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from aiorch import disk, paths
 from aiorch.capture.directive import Directive, Source
+from aiorch.engine.approval import read_number, read_terms
 from aiorch.engine.intake import Answer, shown
 from aiorch.engine.letters import Letter, forget, in_order, letters_in
 from aiorch.errors import AiorchError, DirectiveError, DiskError
@@ -53,8 +53,9 @@ class Requests:
         self._verbs: dict[str, Verb] = {
             "menu": self._menu,
             "run": self._orchestrate,
-            "approve": lambda body, _: run.intake.approve(_number(body)),
-            "decline": lambda body, _: run.intake.decline(_number(body)),
+            "approve": lambda body, _: run.approval.approve(read_terms(body)),
+            "decline": lambda body, _: run.approval.decline(read_number(body)),
+            "plan": lambda body, _: run.approval.preview(read_terms(body)),
             "retry": self._steer(run.steering.retry, "queued", "is queued again"),
             "kill": self._steer(run.steering.kill, "stopping", "is told to stop"),
             "pause": self._steer(run.steering.pause, "paused", "is held"),
@@ -177,6 +178,9 @@ class Requests:
         payload = body.get("payload")
         if not isinstance(payload, dict):
             raise DirectiveError("the request has no payload")
+        asks = body.get("ask", False)
+        if not isinstance(asks, bool):
+            raise DirectiveError('"ask" must be true or false')
         given = str(body.get("source"))
         source = Source(given) if given in _SOURCES else Source.CLI
         text = json.dumps(payload, ensure_ascii=False)
@@ -185,7 +189,7 @@ class Requests:
         # What comes by MCP or from a sandbox comes with less of an environment than the lead has.
         if isinstance(pid, int) and not caller and source in (Source.CLI, Source.KEY):
             self._run.primary.learn_environment(pid)
-        return [self._run.intake.take(directive, caller=caller)]
+        return [self._run.intake.take(directive, caller=caller, asks=asks)]
 
     def _steer(self, act: Callable[[str], None], state: str, words: str) -> Verb:
         """Return what carries out a request about some workers, all of them or none, and says so."""
@@ -272,16 +276,6 @@ def _write_whole(path: Path, text: str) -> None:
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     temporary.replace(path)
-
-
-def _number(body: Mapping[str, object]) -> int | None:
-    """Return the directive that is meant, None for all. Raises DirectiveError when it is no number."""
-    text = str(body.get("number", ""))
-    if not text:
-        return None
-    if not re.fullmatch(r"[0-9]{1,9}", text):
-        raise DirectiveError(f"{text!r:.60} is no number of a directive")
-    return int(text)
 
 
 def _names(body: Mapping[str, object]) -> list[str]:

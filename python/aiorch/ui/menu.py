@@ -22,7 +22,6 @@ _MARKS = {
     WorkerState.SKIPPED: "↷",
 }
 _JUMP_KEYS = "123456789"
-_PER_QUESTION = 2
 QUESTION = "what may workers do by themselves?"
 Item = tuple[str, str, str]
 Section = list[Item]
@@ -108,15 +107,19 @@ def _height(sections: Sequence[Section]) -> int:
 
 
 def _cuts(
-    questions: Section, jumps: Callable[[int], Section], actions: Section
+    urgent: Sequence[Section], jumps: Callable[[int], Section], actions: Section
 ) -> Iterator[tuple[Section, ...]]:
-    """Yield what a menu may consist of, from all to nothing."""
+    """Yield what a menu may consist of, from all to nothing; what is urgent goes in groups."""
     for number in range(len(_JUMP_KEYS), -1, -1):
-        yield questions, jumps(number), actions
-    for number in range(len(questions), -1, -_PER_QUESTION):
-        yield questions[:number], [], actions
+        yield _together(urgent), jumps(number), actions
+    for number in range(len(urgent), -1, -1):
+        yield _together(urgent[:number]), [], actions
     for number in range(len(actions), -1, -1):
         yield [], [], actions[:number]
+
+
+def _together(groups: Sequence[Section]) -> Section:
+    return [item for group in groups for item in group]
 
 
 def _jumps(shown: Sequence[WorkerRow], report: str) -> Callable[[int], Section]:
@@ -150,7 +153,7 @@ def _actions(
     return items
 
 
-def _waiting(shown: Sequence[WorkerRow], run: RunCommands) -> Section:
+def _waiting(shown: Sequence[WorkerRow], run: RunCommands) -> list[Section]:
     """Return what can be done about workers that wait for a person: answer the first, or go to it."""
     waiting = [row for row in shown if row.state is WorkerState.WAITING]
     if not waiting:
@@ -158,17 +161,24 @@ def _waiting(shown: Sequence[WorkerRow], run: RunCommands) -> Section:
     row, more = waiting[0], len(waiting) - 1
     text = quote.literal(_short(f"{row.name}: {row.waits}" + (f" (and {more} more)" if more else "")))
     popup = f"display-popup -E -w 90% -h 80% {_program(run.program, 'answer')}"
-    return [(f"Answer {text}", "a", popup), (f"Go to {row.name}", "j", f"switch-client -t {row.pane}")]
+    return [[(f"Answer {text}", "a", popup), (f"Go to {row.name}", "j", f"switch-client -t {row.pane}")]]
 
 
-def _questions(asking: Sequence[DirectiveRow], run: RunCommands) -> Section:
-    items: Section = []
+def _questions(asking: Sequence[DirectiveRow], run: RunCommands) -> list[Section]:
+    """Return how questions are answered, a group each; from the first one all can be looked at."""
+    groups: list[Section] = []
     for (yes, no), row in zip((("y", "n"), ("u", "m"), ("o", "x")), asking, strict=False):
         text = quote.literal(_short(f"{_crew(row)}: {row.payload.get('task') or ''}"))
         approve, decline = (_request(run, verb, "number", str(row.number)) for verb in ("approve", "decline"))
-        items.append((f"Start ##{row.number}: {text}", yes, approve))
-        items.append((f"Decline ##{row.number}", no, decline))
-    return items
+        groups.append(
+            [(f"Start ##{row.number}: {text}", yes, approve), (f"Decline ##{row.number}", no, decline)]
+        )
+    if groups:
+        first = asking[0].number
+        look = f"display-popup -E -w 90% -h 90% {_program(run.program, 'review', str(first))}"
+        more = f" (and {len(asking) - 1} more)" if len(asking) > 1 else ""
+        groups[0].append((f"Look at ##{first}, change its plan…{more}", "v", look))
+    return groups
 
 
 def _crew(row: DirectiveRow) -> str:
@@ -200,8 +210,8 @@ def _silently(*argv: str) -> str:
     return _in_shell(*argv, end=" >/dev/null 2>&1")
 
 
-def _program(program: Sequence[str], verb: str) -> str:
-    return quote.literal(quote.line([*program, verb]))
+def _program(program: Sequence[str], *verb: str) -> str:
+    return quote.literal(quote.line([*program, *verb]))
 
 
 def _short(text: str) -> str:
