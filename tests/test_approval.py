@@ -126,7 +126,7 @@ def test_a_worker_that_is_left_out_is_not_allowed_for_good(lab: Lab) -> None:
     lab.wait_state(a="done")
     lab.say({**both, "id": 2})
     lab.wait_told("ASKING", "#2: start 2 workers? prefix + O answers (a pane that runs some other program; "
-                  "Aider's history: an agent by name → ask)")  # fmt: skip
+                  "Aider's history; a sandbox: an agent by name → ask)")  # fmt: skip
 
 
 def test_always_where_everything_asks_is_for_plans_of_this_kind(lab: Lab) -> None:
