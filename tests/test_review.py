@@ -75,7 +75,7 @@ def test_a_plan_is_looked_at_and_started(make_lab: LabMaker) -> None:
             "what the pane printed",
             "3 workers",
             "after check",
-            "roles with the default",
+            "roles with the",
         ):
             assert text in screen, screen
         assert not lab.workers()
