@@ -136,6 +136,28 @@ def test_hook_ends_with_the_run(lab: Lab) -> None:
     assert hook.ended() in (0, 2)
 
 
+def test_lead_is_told_once_what_became_of_what_it_printed(lab: Lab) -> None:
+    lab.start('approve = "ask"\n' + STEP)
+    lab.say({"task": "evil `x` $(touch CANARY)"})
+    lab.wait_told("ASKING")
+    lab.aiorch("approve", "1")
+    script, out = FOLDER / "hooks/prompt.sh", lab.root / "told"
+
+    def prompt() -> str:
+        done = out.with_name(f"{out.name}.done")
+        done.unlink(missing_ok=True)
+        lab.type(f"sh {script} >{out}; : >{done}")
+        until(done.exists, "the hook has ended")
+        return out.read_text()
+
+    first = prompt()
+    assert "#1 waits for the user's answer\n#1: 1 worker: simple\n" in first
+    assert prompt() == ""
+    lab.delegate(("a", "true"))
+    assert prompt() == ""
+    assert not list(lab.root.rglob("CANARY"))
+
+
 def test_script_of_the_hook_finds_the_command_and_stays_silent_elsewhere(tmp_path: Path) -> None:
     script = FOLDER / "hooks/stop.sh"
     hooks = json.loads((FOLDER / "hooks/hooks.json").read_text())["hooks"]

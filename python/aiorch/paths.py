@@ -94,6 +94,11 @@ class RunPaths(NamedTuple):
         return self.root / "results"
 
     @property
+    def acknowledgements(self) -> Path:
+        """Return the directory of what leads are told of their directives, one file for each pane."""
+        return self.root / "acknowledged"
+
+    @property
     def trouble(self) -> Path:
         """Return the file that says what kept the engine from working, while there is something to say."""
         return self.root / "trouble"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +54,8 @@ class Intake:
         self._journal, self._crew, self._primary = journal, crew, primary
         self.config, self._profiles = config, profiles
         self.allowances = Allowances(journal)
+        # Whoever tells a lead what became of what it printed.
+        self.acknowledge: Callable[[str, str], None] = lambda _source, _text: None
         self._flooded = ""
         self._flood = Flood()
         self.learn_types()
@@ -134,7 +136,9 @@ class Intake:
         names = tuple(self._crew.add(number, workers, depth))
         words = counted(len(workers))
         self._journal.add_event(Tag.SPAWNING, words)
-        return Answer(number, "queued", f"#{number}: {words}: {', '.join(names)}", names)
+        answer = Answer(number, "queued", f"#{number}: {words}: {', '.join(names)}", names)
+        self._acknowledge(number, answer.text)
+        return answer
 
     def _reject(self, rejected: Rejected) -> Answer:
         number = self._journal.add_rejected(rejected, self._primary.conversation)
@@ -231,6 +235,11 @@ class Intake:
             found += self.allowances.lacking(Cause.APPROVE, judged.who, judged.demands)
         return found
 
+    def _acknowledge(self, number: int, text: str) -> None:
+        directive = self._journal.directive(number)
+        if directive is not None:
+            self.acknowledge(directive.source, text)
+
     def _ask(self, number: int, plan: Plan, reason: str, about: Sequence[Allowance], caller: int) -> Answer:
         """Have a directive wait for the user's answer, with the plan that it is about."""
         self._journal.set_directive(number, DirectiveState.ASKING, reason, to_text(plan.workers))
@@ -239,7 +248,9 @@ class Intake:
             self._journal.set_meta(f"caller of #{number}", caller)
         question = f"#{number}: start {counted(len(plan.workers))}? prefix + O answers ({reason})"
         self._journal.add_event(Tag.ASKING, question)
-        return Answer(number, "asking", f"#{number} waits for the user's answer")
+        answer = Answer(number, "asking", f"#{number} waits for the user's answer")
+        self._acknowledge(number, answer.text)
+        return answer
 
     def _admits(self) -> bool:
         """Say whether a pane may bring one more; the event log tells when a flood begins and ends."""

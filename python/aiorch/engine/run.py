@@ -12,6 +12,7 @@ from pathlib import Path
 from aiorch import paths
 from aiorch.capture.directive import Directive, Sighting
 from aiorch.capture.fuse import Outcome, Repeat
+from aiorch.engine.acknowledge import Acknowledgements
 from aiorch.engine.approval import Approval
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
@@ -102,6 +103,7 @@ class Run:
         )
         self.intake = Intake(self.journal, self.crew, self.primary, config, profiles)
         self.approval = Approval(self.journal, self.intake)
+        self.intake.acknowledge = Acknowledgements(self.paths.acknowledgements, origin.pane).add
         self.transcripts = Transcripts(self.journal)
         self.upkeep = Upkeep(self.primary, self.journal, self.transcripts, exits, self.read_log, self._see)
         self.requests = Requests(self)

@@ -15,6 +15,16 @@ FOLDER = Path(__file__).with_name("claude-plugin")
 
 # A process of its own for every start, clearing and compacting of a conversation: so `cat`, and no Python.
 _HOOK = 'cat "${CLAUDE_PLUGIN_ROOT}/hooks/session-start.json"'
+_PROMPT = '/bin/sh "${CLAUDE_PLUGIN_ROOT}/hooks/prompt.sh"'
+_PROMPT_SCRIPT = """#!/bin/sh
+# With each prompt: tells the lead what became of the directives that it printed, once. No Python for that.
+[ -n "${TMUX_PANE-}" ] && [ -z "${AIORCH_WORKER-}" ] || exit 0
+run=$(tmux show-options -qv -t "$TMUX_PANE" @aiorch_run 2>/dev/null)
+file=$run/acknowledged/$TMUX_PANE
+[ -n "$run" ] && [ -s "$file" ] && mv "$file" "$file.told" 2>/dev/null || exit 0
+echo 'aiorch took what you delegated:'
+cat "$file.told"
+"""
 _STOP = '/bin/sh "${CLAUDE_PLUGIN_ROOT}/hooks/stop.sh"'
 _STOP_SECONDS = 24 * 3600
 _STOP_SCRIPT = """#!/bin/sh
@@ -48,12 +58,13 @@ def files() -> dict[str, str]:
     hook = {"type": "command", "command": _HOOK, "timeout": 5}
     # In the background: the turn is over at once, and exit code 2 wakes the agent later.
     stop = {"type": "command", "command": _STOP, "async": True, "asyncRewake": True, "timeout": _STOP_SECONDS}
+    prompt = {"type": "command", "command": _PROMPT, "timeout": 5}
+    hooks = {"SessionStart": hook, "UserPromptSubmit": prompt, "Stop": stop}
     context = {"hookEventName": "SessionStart", "additionalContext": _BRIEF}
     return {
         ".claude-plugin/plugin.json": _json(manifest),
-        "hooks/hooks.json": _json(
-            {"hooks": {"SessionStart": [{"hooks": [hook]}], "Stop": [{"hooks": [stop]}]}}
-        ),
+        "hooks/hooks.json": _json({"hooks": {name: [{"hooks": [one]}] for name, one in hooks.items()}}),
+        "hooks/prompt.sh": _PROMPT_SCRIPT,
         "hooks/stop.sh": _STOP_SCRIPT,
         "hooks/session-start.json": _json({"hookSpecificOutput": context}),
         "skills/delegate/SKILL.md": (
