@@ -22,8 +22,9 @@ TEXTS = {
     "claude-small-paste": "\n> " + "word " * 100,
 }
 RULE = "─" * 40
-CLAUDE = PROFILES["claude"].input
-assert CLAUDE is not None
+_FOUND = PROFILES["claude"].input
+assert _FOUND is not None
+CLAUDE: InputShape = _FOUND
 
 
 class Case(NamedTuple):

@@ -14,11 +14,11 @@ from pathlib import Path
 from aiorch.capture.directive import SESSION_KEY, Directive, Rejected
 from aiorch.errors import JournalDamagedError
 from aiorch.journal.history import decoded
+from aiorch.journal.messages import Messages
 from aiorch.journal.place import Place, uri
 from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.journal.schema import create, upgrade
 from aiorch.journal.text import Connection
-from aiorch.journal.trees import Trees
 from aiorch.plan.schema import DEFAULT_POLICY, WorkerSpec
 
 _LEFT_OPEN: list[sqlite3.Connection] = []
@@ -26,7 +26,7 @@ _FLAGS = ("idempotent", "resumes", "worked")
 _WORKER_COLUMNS = frozenset(field.name for field in fields(WorkerRow))
 
 
-class Journal(Trees):
+class Journal(Messages):
     """Reads and writes one run's journal; only the engine opens it for writing."""
 
     def __init__(self, path: Path, *, read_only: bool = False) -> None:

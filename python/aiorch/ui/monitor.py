@@ -41,6 +41,8 @@ _COLOURS = {
     Tag.OVERLAP: "1;33",
     Tag.MERGED: "1;32",
     Tag.DISCARDED: "33",
+    Tag.MESSAGE: "1;36",
+    Tag.SENT: "36",
 }
 
 
