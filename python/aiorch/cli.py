@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiorch import __version__
 from aiorch.errors import AiorchError
+from aiorch.messages import add_send, add_tell
 
 OVERVIEW = """aiorch: a lead AI agent delegates, workers appear in panes beside it.
 
@@ -68,6 +69,8 @@ _COMMANDS = (
     ("retry", "try a worker that ended once more", "aiorch retry testing"),
     ("kill", "end a worker", "aiorch kill testing"),
     ("pause", "hold a worker where it is", "aiorch pause testing"),
+    ("send", "tell workers something, as soon as it disturbs nobody", 'aiorch send testing -- "Go on"'),
+    ("tell", "tell the lead something", 'aiorch tell lead "The tests fail"'),
     ("permit", "choose what workers may do by themselves, for good", "aiorch permit edit"),
     ("answer", "answer a worker that waits, in its own dialog", "aiorch answer testing"),
     ("next", "go to the next worker that waits for you", "aiorch next"),
@@ -399,6 +402,8 @@ _ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "retry": _add_name,
     "kill": _add_name,
     "pause": _add_name,
+    "send": add_send,
+    "tell": add_tell,
     "permit": _add_permit,
     "answer": _add_waiting,
     "next": _add_client,

@@ -132,6 +132,13 @@ def _permit(options: argparse.Namespace) -> int:
     return 0
 
 
+def _message(options: argparse.Namespace) -> int:
+    from aiorch import messages
+
+    does = {"send": messages.send, "tell": messages.tell}
+    return does[options.command](_root(options), options)
+
+
 def _stop(options: argparse.Namespace) -> int:
     return _tell(request(_root(options), {"verb": "stop"}))
 
@@ -324,6 +331,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "discard": _work,
     "stop": _stop,
     "tidy": _tidy,
+    "send": _message,
+    "tell": _message,
     "permit": _permit,
     "answer": _answer_worker,
     "next": _next,

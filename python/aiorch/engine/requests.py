@@ -36,7 +36,7 @@ _KEYS = ("key-", "menu-")
 _UNFETCHED_SECONDS = 3600.0
 # What these do is in the journal alone; the others may be done twice.
 _JOURNALED = frozenset(
-    {"run", "approve", "decline", "retry", "kill", "pause", "resume", "merged", "discarded"}
+    {"run", "approve", "decline", "retry", "kill", "pause", "resume", "merged", "discarded", "send"}
 )
 Answers = list[Answer]
 Verb = Callable[[Mapping[str, object], str], Answers]
@@ -62,6 +62,7 @@ class Requests:
             "resume": self._steer(run.steering.go_on, "resumed", "goes on"),
             "merged": self._note_work,
             "discarded": self._note_work,
+            "send": self._send,
             "log": self._log,
             "layout": self._layout,
             "tidy": self._tidy,
@@ -176,8 +177,8 @@ class Requests:
         verb = self._verbs.get(str(body.get("verb")))
         if verb is None:
             raise DirectiveError(f"unknown request {body.get('verb')!r:.60}")
-        # A worker's own directive is judged and written down like any other.
-        if verb != self._orchestrate and self._caller(body):
+        # A worker's own directive is judged and written down like any other, so is what it tells the lead.
+        if verb not in (self._orchestrate, self._send) and self._caller(body):
             raise DirectiveError(f"not allowed: it came from a worker, and workers may not {body['verb']}")
         if body["verb"] not in _JOURNALED:
             return _reply(verb(body, path.stem))
@@ -232,6 +233,12 @@ class Requests:
             journal.set_tree_state(row.number, TreeState.DISCARDED)
         journal.add_event(Tag.DISCARDED if is_gone else Tag.MERGED, shown(str(body.get("text"))))
         return []
+
+    def _send(self, body: Mapping[str, object], _: str) -> Answers:
+        # Raises for a pid that is none.
+        self._caller(body)
+        pid = body.get("pid")
+        return self._run.post.send(body.get("to"), body.get("text"), pid if isinstance(pid, int) else None)
 
     def _log(self, _body: Mapping[str, object], _: str) -> Answers:
         self._run.columns.reopen()

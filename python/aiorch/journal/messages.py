@@ -35,12 +35,24 @@ class Messages(Trees):
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def set_message(self, number: int, state: MessageState, reason: str = "", *, tries: int = 0) -> None:
-        """Bring a message into a state; `tries` is by how many it was typed more often."""
+    def set_message(self, number: int, state: MessageState, reason: str = "") -> None:
+        """Bring a message into a state."""
         self._db.execute(
-            "UPDATE messages SET state = ?, reason = ?, tries = tries + ?, changed = ? WHERE number = ?",
-            (state, reason, tries, time.time(), number),
+            "UPDATE messages SET state = ?, reason = ?, changed = ? WHERE number = ?",
+            (state, reason, time.time(), number),
         )
+
+    def begin_message(self, number: int, place: str) -> None:
+        """Note that a message is about to be typed, and where."""
+        self._db.execute(
+            "UPDATE messages SET state = ?, reason = '', place = ?, tries = tries + 1, changed = ?"
+            " WHERE number = ?",
+            (MessageState.TYPING, place, time.time(), number),
+        )
+
+    def set_message_reason(self, number: int, reason: str) -> None:
+        """Note why a message waits; since when it is in its state stays."""
+        self._db.execute("UPDATE messages SET reason = ? WHERE number = ?", (reason, number))
 
     def set_message_text(self, number: int, text: str) -> None:
         """Change what a message says that is still queued."""
@@ -72,6 +84,6 @@ class Messages(Trees):
 
 
 def _message(row: sqlite3.Row) -> MessageRow:
-    names = ("number", "key", "target", "name", "origin", "text", "reason", "tries", "created", "changed")
-    values = {name: row[name] for name in (*names, "not_before")}
+    names = ("number", "key", "target", "name", "origin", "text", "reason", "tries", "created")
+    values = {name: row[name] for name in (*names, "place", "changed", "not_before")}
     return MessageRow(state=MessageState(row["state"]), **values)

@@ -162,8 +162,9 @@ class MessageRow:
     """One message as the journal has it; times are seconds since the epoch.
 
     `target` is the number of the worker that it is for, 0 for the lead. `origin` is `user`, `lead`, `report`
-    or the name of a worker. `key` tells it from all other messages, in its text and in tmux. `reason` says why
-    it waits or what became of it, `tries` how often it was typed. It is not typed before `not_before`.
+    or the name of a worker. `key` tells it from all other messages, in its text and in tmux. `reason` says
+    why it waits or what became of it, `tries` how often it was typed, `place` the pane and its process where
+    that was. It is not typed before `not_before`.
     """
 
     number: int
@@ -174,6 +175,7 @@ class MessageRow:
     text: str
     state: MessageState
     reason: str
+    place: str
     tries: int
     created: float
     changed: float
