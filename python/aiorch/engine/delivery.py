@@ -95,6 +95,7 @@ class Delivery:
         self._primary, self._crew, self._profiles = primary, crew, profiles
         self._lines: dict[int, _Line] = {}
         self._search = Search()
+        self._has_closed = False
         # What an earlier engine left is looked at first.
         self.due: float | None = 0.0
 
@@ -123,6 +124,7 @@ class Delivery:
         for message in self._journal.open_messages():
             first.setdefault(message.target, message)
         self._lines = {target: self._lines.get(target, _Line()) for target in first}
+        self._has_closed = False
         for target, message in first.items():
             line = self._lines[target]
             line.due = max(line.due, message.not_before)
@@ -131,7 +133,8 @@ class Delivery:
         self._plan()
 
     def _plan(self) -> None:
-        self.due = min((line.due for line in self._lines.values()), default=None)
+        # Behind one that is delivered there may be another.
+        self.due = 0.0 if self._has_closed else min((one.due for one in self._lines.values()), default=None)
 
     def _step(self, message: MessageRow, line: _Line) -> None:
         """Take one step with the oldest message of a reader."""
@@ -306,7 +309,7 @@ class Delivery:
                 )
                 self._journal.add_event(Tag.ERROR, f"{words} for {message.name} {fate}: {reason}")
         self._lines.pop(message.target, None)
-        self.due = 0.0
+        self._has_closed = True
 
 
 def _place(reader: Reader, shown: Shown) -> str:

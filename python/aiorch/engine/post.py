@@ -32,7 +32,7 @@ GROUP_SECONDS = 1.0
 
 MAX_REPORT = 6000
 _HOUR = 3600.0
-_ONESHOT = 'runs one-shot and has no input box: workers with mode = "interactive" have one'
+_ONESHOT = 'runs one-shot and has no input box (mode = "interactive" has one)'
 
 
 class Post:
@@ -143,7 +143,7 @@ class Post:
         return Answer(number, str(MessageState.QUEUED), f"message {number} for {name} is queued")
 
     def _rows(self, names: Sequence[str]) -> list[WorkerRow]:
-        """Return the workers that are meant. Raises DirectiveError when one of them cannot be told anything."""
+        """Return the workers that are meant. Raises DirectiveError when one of them can be told nothing."""
         if list(names) == [ALL]:
             rows = [row for row in self._journal.workers() if not self._deaf(row)]
             if not rows:
