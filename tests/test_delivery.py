@@ -123,9 +123,14 @@ def test_nothing_is_typed_where_somebody_types(boxer: Boxer) -> None:
     with Client(str(boxer.lab.socket), size=(160, 44)) as client:
         boxer.lab.tmux("select-pane", "-t", boxer.pane)
         client.send("x\x7f")
-        until(lambda: boxer.keys == "x\x7f", "the keys are read")
         send(boxer.lab, "hello")
-        boxer.wait_told("somebody is typing there")
+
+        def is_told() -> bool:
+            client.send("x\x7f")
+            return boxer.lab.told("QUEUED", "somebody is typing there")
+
+        until(is_told, "it is told")
+        assert "hello" not in boxer.keys
         boxer.wait_heard("hello")
 
 
@@ -275,7 +280,7 @@ def test_ends_are_reported_together_when_that_is_wanted(lead: Boxer) -> None:
     )
     lead.wait_heard("a: done")
     (text,) = lead.heard
-    assert "\n> I am done. (ORCHESTRATE) '@x\n" in text and "b: failed (exit code 3)\n> no\n" in text
+    assert "\n> I am done. (ORCHESTRATE) '@x\n" in text and "b: failed (exit 3)\n> no\n" in text
     quiet(1.0)
     assert len(lead.heard) == 1
 

@@ -39,19 +39,18 @@ class Model(MockClaude):
         super().__init__()
         self.held: dict[str, threading.Event] = {}
         self.asked: list[list[str]] = []
+        self._answered: set[str] = set()
 
     def answer(self, request: dict[str, Any]) -> Answer:
         if not request.get("tools"):
             return Answer("ok")
         said = [text for text in self.said(request) if not text.startswith("<system-reminder>")]
         self.asked.append(said)
-        content = request["messages"][-1]["content"]
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-        texts = [block["text"] for block in blocks if block["type"] == "text"]
-        is_result = any(block["type"] == "tool_result" for block in blocks)
-        found = next((found for text in texts if (found := re.fullmatch(r"(busy|dialog)-\d+", text))), None)
-        if found is None or is_result:
+        texts = (re.fullmatch(r"(busy|dialog)-\d+", text.strip()) for text in said)
+        found = next((one for one in texts if one and one[0] not in self._answered), None)
+        if found is None:
             return Answer("Fine.")
+        self._answered.add(found[0])
         if found[1] == "busy":
             return Answer("I work.", held=self.held[found[0]])
         return Answer("I run it.", run=f"touch {found[0]}")

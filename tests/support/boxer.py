@@ -20,6 +20,7 @@ argv = ["{agent}", "{task}"]
 first = '''❯ (?!\\d)'''
 above = '''─{3,}'''
 below = '''─{3,}'''
+pasted = '''\\[Pasted text #\\d+(?: \\+(?P<lines>\\d+) lines)?\\]'''
 [states]
 common = false
 """
@@ -51,8 +52,12 @@ class Boxer:
 
     def be(self, order: str) -> None:
         """Let it be idle, working or in a dialog, draw nothing any more (mute), or exit."""
-        with (self.lab.home / f"orders-{self.name}").open("a") as file:
+        orders, obeyed = (self.lab.home / f"{kind}-{self.name}" for kind in ("orders", "obeyed"))
+        with orders.open("a") as file:
             file.write(f"{order}\n")
+        count = orders.read_text().count("\n")
+        if order != "exit":
+            until(lambda: obeyed.exists() and obeyed.read_text() == str(count), f"{self.name} obeys")
         if order in ("idle", "working", "dialog"):
             state = "waiting" if order == "dialog" else order
             until(lambda: self.title == f"STATE {state}", f"{self.name} is {state}")

@@ -12,6 +12,7 @@ import tty
 from pathlib import Path
 
 EDGE = "─"
+MOST_LINES = 14
 _KEY = re.compile(r"\x1b\[200~(.*?)\x1b\[201~|.", re.DOTALL)
 
 
@@ -19,9 +20,12 @@ class Agent:
     """Its conversation, its box, and what it does at the moment: idle, working or dialog."""
 
     def __init__(self, home: Path, name: str) -> None:
-        self.orders, self.heard, self.keys = (home / f"{kind}-{name}" for kind in ("orders", "heard", "keys"))
+        kinds = ("orders", "obeyed", "heard", "keys")
+        self.orders, self.obeyed, self.heard, self.keys = (home / f"{kind}-{name}" for kind in kinds)
         self.text, self.mode, self.seen = "", "working", 0
         self.said: list[str] = []
+        # What stands for them in the box is shorter.
+        self.long: list[str] = []
         self.is_mute = False
         self.orders.touch()
 
@@ -30,13 +34,15 @@ class Agent:
         if self.is_mute:
             return
         columns, rows = os.get_terminal_size()
-        body = [row for one in self.said for row in f"> {one}".split("\n")] + [""]
+        body = [row for one in self.said for row in _wrapped(f"> {one}", columns)] + [""]
         if self.mode == "dialog":
             shown = [*body, "Do you want to proceed?", " ❯ 1. Yes", "   2. No"]
             column, row = 1, len(shown) - 1
         else:
-            pattern = f".{{1,{columns - 3}}}"
-            parts = [part for line in self.text.split("\n") for part in re.findall(pattern, line) or [""]]
+            text = self.text
+            for one in self.long:
+                text = text.replace(one, f"[Pasted text #1 +{one.count(chr(10))} lines]")
+            parts = _wrapped(text, columns - 3)
             box = [f"{'  ' if index else '❯ '}{part}" for index, part in enumerate(parts)]
             box = box if self.text else ["❯ \x1b[2mTry something\x1b[0m"]
             shown = [*body, EDGE * columns, *box, EDGE * columns, "hints"]
@@ -55,7 +61,9 @@ class Agent:
             if self.mode == "dialog":
                 return
             if found[1] is not None:
-                self.text += found[1].replace("\r", "\n")
+                pasted = found[1].replace("\r", "\n")
+                self.text += pasted
+                self.long += [pasted] if pasted.count("\n") > MOST_LINES else []
             elif found[0] == "\r":
                 self._submit()
             elif found[0] in "\x7f\x15":
@@ -68,7 +76,7 @@ class Agent:
             self.said.append(self.text)
             with self.heard.open("a") as file:
                 file.write(f"{self.text}\0")
-            self.text = ""
+            self.text, self.long = "", []
 
     def obey(self) -> None:
         """Do what the test has ordered since the last call."""
@@ -85,7 +93,13 @@ class Agent:
             else:
                 self.mode = line
             self.draw()
-        self.seen = len(lines)
+        if len(lines) > self.seen:
+            self.seen = len(lines)
+            self.obeyed.write_text(str(self.seen))
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    return [part for line in text.split("\n") for part in re.findall(f".{{1,{columns}}}", line) or [""]]
 
 
 def main() -> None:
@@ -93,8 +107,11 @@ def main() -> None:
     agent = Agent(Path(os.environ["HOME"]), os.environ.get("AIORCH_WORKER", "lead"))
     tty.setraw(0)
     agent.draw()
-    left = b""
+    left, size = b"", os.get_terminal_size()
     while True:
+        if os.get_terminal_size() != size:
+            size = os.get_terminal_size()
+            agent.draw()
         if select.select([0], [], [], 0.02)[0]:
             left += os.read(0, 65536)
             text = left.decode("utf-8", "ignore")
