@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from aiorch.journal import MessageState
-from aiorch.workers.input_box import find_box
+from aiorch.workers.input_box import find_box, squeezed
 from aiorch.workers.profile_file import load_profiles
 from support.client import PREFIX, Client
 from support.lab import Lab, until
@@ -135,8 +135,9 @@ class Stage:
 
     def _is_alone(self, text: str) -> bool:
         """Say whether a text that was typed stands alone in the box, or together with a message."""
-        self.until(lambda: text in (self.box() or ""), f"{text} is typed")
-        return self.box() == text
+        wanted = squeezed(text)
+        self.until(lambda: wanted in squeezed(self.box() or ""), f"{text} is typed")
+        return squeezed(self.box() or "") == wanted
 
     def _take_back(self, count: int) -> None:
         """Take away what was typed into a box in which a message was at that moment."""
@@ -237,7 +238,7 @@ class Stage:
         assert marks == {str(number): 1 for number in range(1, count + 1)}
         mixed = [text for text in said if MARK.search(text) and (DRAFT in text or "busy-" in text)]
         assert mixed == []
-        assert [text for text in said if DRAFT in text] == self.drafts
+        assert [text.strip() for text in said if DRAFT in text] == self.drafts
         for number in range(1, count + 1):
             (text,) = [text for text in said if f"[aiorch message {number}-" in text]
             assert re.search(rf"text number {number}$", text, re.MULTILINE)
