@@ -81,6 +81,9 @@ def test_a_draft_stays_as_it_is(boxer: Boxer) -> None:
     send(boxer.lab, "hello")
     boxer.wait_told("message 1 for a: a draft is in its box")
     assert boxer.keys == "my own draft"
+    assert "message 1 for a is queued: a draft is in its box" in boxer.lab.aiorch("ps").stdout
+    (listed,) = json.loads(boxer.lab.aiorch("ps", "--json").stdout)["messages"]
+    assert (listed["to"], listed["from"], listed["state"]) == ("a", "user", "queued")
     boxer.press("Enter")
     boxer.wait_heard("my own draft", "hello")
     assert boxer.heard[0] == "my own draft"

@@ -15,10 +15,11 @@ from pathlib import Path
 from aiorch import machine, paths, process
 from aiorch.client import Place, locate, request
 from aiorch.errors import AiorchError, EngineError, RequestError, UsageError
-from aiorch.journal import ACTIVE, DirectiveState, Journal, WorkerRow
+from aiorch.journal import ACTIVE, OPEN, DirectiveState, Journal, WorkerRow
 from aiorch.journal.fault import reading
 from aiorch.paths import RunPaths
 from aiorch.tmux.menu import show
+from aiorch.ui.messages import message_line, message_record
 from aiorch.ui.report import overlap_notes, printable, use_color, worker_record, worker_table
 
 SHOWN_MS = 5000
@@ -81,16 +82,21 @@ def _status(options: argparse.Namespace) -> int:
         rows = journal.workers()
         asking = journal.directives(DirectiveState.ASKING)
         trees, notes = journal.trees(), overlap_notes(rows, journal.overlaps())
+        messages = [row for row in journal.messages() if row.state in OPEN]
     memory = {row.number: machine.resident(one.pid for one in process.tree(row.pid)) for row in _active(rows)}
     if options.json:
         waiting = [{"number": row.number, "payload": row.payload, "reason": row.reason} for row in asking]
         records = [worker_record(row, memory, trees, notes) for row in rows]
         facts = {"load": os.getloadavg()[0], "cores": os.cpu_count(), "free_memory": machine.free_memory()}
-        _say(json.dumps({"workers": records, "asking": waiting, "machine": facts}, indent=1))
+        letters = [message_record(row) for row in messages]
+        told = {"workers": records, "asking": waiting, "messages": letters, "machine": facts}
+        _say(json.dumps(told, indent=1))
         return 0
     _say(worker_table(rows, memory=memory, trees=trees, notes=notes) if rows else "no workers yet")
     if memory:
         _say(f"{machine.size(sum(memory.values()))} in {len(memory)} at work; {machine.described()}")
+    for message in messages:
+        _say(printable(message_line(message)))
     for row in asking:
         _say(printable(f"#{row.number} waits for your answer ({row.reason}): aiorch approve {row.number}"))
     return 0
