@@ -58,17 +58,18 @@ class Reader:
 class _Line:
     """What is known of one reader while messages wait for it; times are seconds since the epoch.
 
-    `wait` is how long the next look takes that is not asked for, `idle` since when its agent is idle.
+    `wait` is how long the next look takes that is not asked for, `idle` since when its agent is idle, `told`
+    are the reasons to wait that the event log has.
     """
 
     due: float = 0.0
     wait: float = SOON
     idle: float | None = None
-    told: str = ""
+    told: set[str] = field(default_factory=set)
     enters: int = 0
     pid: int = 0
     record: Record | None = None
-    looked: float = field(default=0.0)
+    looked: float = 0.0
 
 
 class NotReadyError(Exception):
@@ -152,7 +153,7 @@ class Delivery:
             self._close(message, state, str(error))
             return
         if message.state is not MessageState.QUEUED and message.place != _place(reader, shown):
-            self._close(message, MessageState.UNSURE, "the pane that it was typed into is gone")
+            self._close(message, MessageState.UNSURE, "the agent that it was typed for is gone")
             return
         seen = self._seen(message, reader, shown, line)
         step, reason = next_step(message.state, seen)
@@ -202,16 +203,17 @@ class Delivery:
 
     def _seen(self, message: MessageRow, reader: Reader, shown: Shown, line: _Line) -> Seen:
         """Judge what a pane shows."""
-        rows = styled(shown.rows)
+        rows = [row.text.rstrip() for row in styled(shown.rows)]
+        shape = reader.profile.input
+        box = find_box(shape, shown.rows, shown.cursor, shown.columns) if shape else None
+        judged = box.emptied(rows) if box and shape and not shape.framed else rows
         glance = Glance(
-            tuple(row.text.rstrip() for row in rows), shown.facts["pane_title"], shown.columns,
+            tuple(judged), shown.facts["pane_title"], shown.columns,
             shown.facts["cursor_flag"] == "1", shown.facts["alternate_on"] == "1",
         )  # fmt: skip
         state, is_sure = self._state(reader, glance, line)
         now = time.time()
         line.idle = (line.idle or now) if state is AgentState.IDLE else None
-        shape = reader.profile.input
-        box = find_box(shape, shown.rows, shown.cursor, shown.columns) if shape else None
         held = holding(box, message.text, shape) if box and shape else None
         stage, _, key = shown.message.partition("-")
         is_ours = key == message.key and stage in tuple(Stage)
@@ -229,7 +231,7 @@ class Delivery:
         if message.state is MessageState.QUEUED or held in (Held.OURS, Held.MIXED):
             return seen
         arrived = partial(self._has_arrived, message, reader, box)
-        return replace(seen, has_arrived=arrived([row.text for row in rows]))
+        return replace(seen, has_arrived=arrived(rows))
 
     def _state(self, reader: Reader, glance: Glance, line: _Line) -> tuple[AgentState, bool]:
         """Return what an agent does, and whether it is sure not to go on by itself when it is idle."""
@@ -280,7 +282,7 @@ class Delivery:
             is_done = False
         if step is Step.ENTER and is_done:
             line.enters += 1
-        line.due, line.wait, line.told = time.time() + SOON / 2, SOON, ""
+        line.due, line.wait = time.time() + SOON / 2, SOON
 
     def _wait(self, message: MessageRow, line: _Line, reason: str) -> None:
         """Look again later, each time twice as late; the user is told why when it takes long."""
@@ -292,8 +294,9 @@ class Delivery:
             return
         if message.reason != reason:
             self._journal.set_message_reason(message.number, reason)
-        if line.told != reason:
-            line.told = reason
+        # What it does may change again and again.
+        if reason not in line.told:
+            line.told.add(reason)
             self._journal.add_event(Tag.QUEUED, f"message {message.number} for {message.name}: {reason}")
 
     def _close(self, message: MessageRow, state: MessageState, reason: str) -> None:
@@ -313,4 +316,4 @@ class Delivery:
 
 
 def _place(reader: Reader, shown: Shown) -> str:
-    return f"{reader.pane} {shown.facts['pane_pid']}"
+    return f"{reader.pane} {shown.facts['pane_pid']} {reader.pid}"

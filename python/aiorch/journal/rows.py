@@ -163,8 +163,8 @@ class MessageRow:
 
     `target` is the number of the worker that it is for, 0 for the lead. `origin` is `user`, `lead`, `report`
     or the name of a worker. `key` tells it from all other messages, in its text and in tmux. `reason` says
-    why it waits or what became of it, `tries` how often it was typed, `place` the pane and its process where
-    that was. It is not typed before `not_before`.
+    why it waits or what became of it, `tries` how often it was typed, `place` the pane and its processes
+    where that was. It is not typed before `not_before`.
     """
 
     number: int

@@ -49,9 +49,10 @@ class InputShape:
 
 @dataclass(frozen=True, slots=True)
 class FoundBox:
-    """An input box on a screen: its text, and its rows, the last one excluded."""
+    """An input box on a screen: its text, what stands before that, and its rows, the last one excluded."""
 
     text: str
+    lead: str
     start: int
     end: int
 
@@ -59,6 +60,13 @@ class FoundBox:
     def is_empty(self) -> bool:
         """Return whether nothing was typed into it."""
         return not squeezed(self.text)
+
+    def emptied(self, rows: Sequence[str]) -> list[str]:
+        """Return the rows of a screen as they would be if nothing stood in the box.
+
+        Whoever tells an agent's state looks for a box of a few rows.
+        """
+        return [*rows[: self.start], self.lead.rstrip(), *rows[self.end :]]
 
 
 def find_box(
@@ -86,7 +94,8 @@ def find_box(
     is_home = at == home and column == width(shown[home].text[: _lead(shape, shown[home], is_first=True)])
     if is_home and shape.ghost and shape.ghost.fullmatch(text.strip()):
         text = ""
-    return FoundBox(text, start, end)
+    lead = shown[start].text[: _lead(shape, shown[start], is_first=True)]
+    return FoundBox(text, lead, start, end)
 
 
 def holding(box: FoundBox, text: str, shape: InputShape) -> Held:
