@@ -224,7 +224,10 @@ class Stage:
         with kind(number):
             if not is_late:
                 self.send(number)
-            self.rest(0.1, 0.8)
+            # Longer than a key that was pressed counts: then the state of the pane alone has to tell.
+            is_long = self.random.random() < 0.3
+            self.counts["held for long"] += is_long
+            self.rest(*((2.5, 4.0) if is_long else (0.1, 0.8)))
             if self.random.random() < 0.3:
                 self.counts["resized"] += 1
                 self.client.resize(*self.random.choice(SIZES))
