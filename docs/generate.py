@@ -87,6 +87,10 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "sandbox_writes": ("a list", "More places that a worker in a sandbox may write: `~/…` or `/…`."),
     "approve": ("auto ask", "`ask` asks before every start, whoever asked for it."),
     "fenced": ("accept ask ignore", "What becomes of a directive in a code fence, where one can be told."),
+    "report": (
+        "none paste",
+        "`paste` tells the lead how its workers end: see [messages](messages.md#ends-of-workers).",
+    ),
     "history_limit": ("0 to 1000000", "Lines of scroll-back of a worker's pane."),
     "min_rows": ("2 to 500", "Least height of a worker's pane. See the note below."),
     "min_columns": ("40 to 1000", "Below this width the orchestrator is a strip. See the note below."),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aiorch.capture.directive import Directive, Source
-from aiorch.journal import DirectiveState, Journal, WorkerState
+from aiorch.journal import DirectiveState, Journal, MessageState, WorkerState
 from aiorch.journal.rebuild import UNSURE, Trace, rebuild
 from aiorch.journal.salvage import GAPS, Row, Salvage, salvage
 from support.journals import begin, delegate, end, new_run
@@ -29,6 +29,8 @@ def found(tmp_path: Path) -> Salvage:
     question = journal.add_directive(Directive({"task": "f"}, Source.PLAIN, "", "", "f", "f"), 1)
     assert question == 3
     journal.set_directive(question, DirectiveState.ASKING, "it asks", "[]")
+    for state in (MessageState.QUEUED, MessageState.TYPING, MessageState.DELIVERED):
+        journal.set_message(journal.add_message(f"{state}", 1, "a", "user", "hello"), state)
     journal.close()
     rows = salvage(paths.journal.read_bytes(), b"")
     assert rows.is_whole
@@ -52,6 +54,18 @@ def meta(found: Salvage, name: str) -> object:
 
 RAN = {1: Trace(1, True), 2: Trace(1, True), 3: Trace(1, True)}
 WHOLE = {"a": S.DONE, "b": S.WORKING, "c": S.WORKING, "d": S.QUEUED, "e": S.QUEUED}
+
+
+def test_a_message_that_may_have_been_typed_is_not_typed_again(found: Salvage) -> None:
+    def messages() -> list[object]:
+        return [row["state"] for row in found.rows["messages"].values()]
+
+    before = messages()
+    rebuild(found, RAN, "told", 9.0)
+    assert messages() == before == ["queued", "typing", "delivered"]
+    lose(found, "events")
+    rebuild(found, RAN, "told", 9.0)
+    assert messages() == ["unsure", "unsure", "delivered"]
 
 
 def test_what_is_whole_stays_as_it_is(found: Salvage) -> None:

@@ -130,6 +130,19 @@ def _add_visit(parser: argparse.ArgumentParser) -> None:
     _add_client(parser)
 
 
+def _add_send(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("workers", nargs="*", metavar="WORKER", help="who is to read it")
+    parser.add_argument("--all", action="store_true", help="all workers that can be told something")
+    parser.add_argument("text", metavar="TEXT", help="what to say, after `--`; `-` reads standard input")
+    _add_json(parser)
+
+
+def _add_tell(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("who", choices=("lead",), help="the lead")
+    parser.add_argument("text", metavar="TEXT", help="what to say; `-` reads standard input")
+    _add_json(parser)
+
+
 def _add_steer(parser: argparse.ArgumentParser) -> None:
     _add_names(parser, "+", "WORKER", "of workers")
     _add_json(parser)
@@ -409,6 +422,8 @@ ARGUMENTS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "retry": _add_steer,
     "kill": _add_steer,
     "pause": _add_steer,
+    "send": _add_send,
+    "tell": _add_tell,
     "tidy": _add_json,
     "stop": _add_json,
     "completion": _add_completion,

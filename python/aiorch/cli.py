@@ -85,6 +85,8 @@ _COMMANDS = (
     ("retry", "try workers that ended once more", "aiorch retry testing"),
     ("kill", "end workers", "aiorch kill testing api"),
     ("pause", "hold workers where they are", "aiorch pause testing"),
+    ("send", "tell workers something, as soon as it disturbs nobody", 'aiorch send testing -- "Go on"'),
+    ("tell", "tell the lead something", 'aiorch tell lead "The tests fail"'),
     ("permit", "choose what workers may do by themselves, for good", "aiorch permit edit"),
     ("answer", "answer a worker that waits, in its own dialog", "aiorch answer testing"),
     ("next", "go to the next worker that waits for you", "aiorch next"),

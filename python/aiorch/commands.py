@@ -188,6 +188,8 @@ _COMMANDS: dict[str, str | Callable[[argparse.Namespace], int]] = {
     "completion": "completion:command",
     "report": "reporting:command",
     "review": _review,
+    "send": "messages:send",
+    "tell": "messages:tell",
     "mcp": "mcp.server:serve",
     "start": _start,
     "up": _up,

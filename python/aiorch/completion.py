@@ -35,7 +35,7 @@ _PLACES = ("--run", "--socket", "--session")
 # Whose arguments are workers of the run.
 _WORKERS = frozenset(
     {
-        *("wait", "collect", "logs", "jump", "attach", "retry", "kill", "pause", "resume", "answer"),
+        *("wait", "collect", "logs", "jump", "attach", "retry", "kill", "pause", "resume", "answer", "send"),
         *("diff", "merge", "discard", "show", "explain"),
     }
 )

@@ -20,6 +20,7 @@ ISOLATIONS = ("none", "worktree")
 SANDBOXES = ("none", "bwrap")
 TASK_VIA = ("arg", "stdin", "file")
 OCCASIONS = ("waiting", "failed", "done")
+REPORTS = ("none", "paste")
 TERMINAL_NOTES = ("off", "osc9", "osc777")
 
 _BUILTIN_RULES = Path(__file__).with_name("plan") / "builtin.toml"
@@ -89,6 +90,7 @@ class Config:
     sandbox_writes: tuple[str, ...] = ()
     approve: str = "auto"
     fenced: str = "accept"
+    report: str = "none"
     history_limit: int = 2000
     min_rows: int = 5
     min_columns: int = 120
@@ -181,6 +183,7 @@ def _config(reader: Reader, builtin: tuple[Rule, ...]) -> Config:
         sandbox_writes=_places(reader, "sandbox_writes"),
         approve=reader.text("approve", base.approve, choices=("auto", "ask")),
         fenced=reader.text("fenced", base.fenced, choices=FENCED),
+        report=reader.text("report", base.report, choices=REPORTS),
         history_limit=reader.whole("history_limit", base.history_limit, 0, 1_000_000),
         min_rows=reader.whole("min_rows", base.min_rows, 2, 500),
         min_columns=reader.whole("min_columns", base.min_columns, 40, 1000),

@@ -10,7 +10,7 @@ import time
 from contextlib import AbstractContextManager
 
 from aiorch.errors import RequestError, UsageError
-from aiorch.journal import ACTIVE, DirectiveState
+from aiorch.journal import ACTIVE, OPEN, DirectiveState
 from aiorch.journal.reading import Reading, reading
 from aiorch.paths import RunPaths
 from aiorch.places import root_of
@@ -20,25 +20,31 @@ from aiorch.ui.terminal import printable, say, use_color
 def status(options: argparse.Namespace) -> int:
     """Print the workers, and what waits for the user; return 0."""
     from aiorch import machine, process
+    from aiorch.ui.messages import message_line, message_record
     from aiorch.ui.report import overlap_notes, worker_record, worker_table
 
     with _reading(options) as journal:
         rows = journal.workers()
         asking = journal.directives(DirectiveState.ASKING)
         trees, notes = journal.trees(), overlap_notes(rows, journal.overlaps())
+        messages = [row for row in journal.messages() if row.state in OPEN]
     active = [row for row in rows if row.state in ACTIVE and process.is_same(row.pid, row.ticks)]
     memory = {row.number: machine.resident(one.pid for one in process.tree(row.pid)) for row in active}
     if options.json:
         waiting = [{"number": row.number, "payload": row.payload, "reason": row.reason} for row in asking]
         records = [worker_record(row, memory, trees, notes) for row in rows]
         facts = {"load": os.getloadavg()[0], "cores": os.cpu_count(), "free_memory": machine.free_memory()}
-        say(json.dumps({"workers": records, "asking": waiting, "machine": facts}, indent=1))
+        letters = [message_record(row) for row in messages]
+        told = {"workers": records, "asking": waiting, "messages": letters, "machine": facts}
+        say(json.dumps(told, indent=1))
         return 0
     say(worker_table(rows, memory=memory, trees=trees, notes=notes) if rows else "no workers yet")
     if memory:
         say(f"{machine.size(sum(memory.values()))} in {len(memory)} at work; {machine.described()}")
     for row in asking:
         say(printable(f"#{row.number} waits for your answer ({row.reason}): aiorch approve {row.number}"))
+    for message in messages:
+        say(printable(message_line(message)))
     return 0
 
 

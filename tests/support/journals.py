@@ -68,6 +68,8 @@ def fill(journal: Journal, directives: int) -> None:
         for worker in workers:
             begin(journal, worker)
             journal.set_tree(worker, Tree("/x", f"aiorch/w{worker}", "0" * 40, "/x", "/x/.git"))
+            key = journal.next_message_key()
+            journal.add_message(key, worker, f"w{worker}", "lead", f"go on with {task}"[:90])
         for worker in workers:
             end(journal, worker, result="r" * (count * 97 % 3000))
         journal.set_directive(count + 1, DirectiveState.DONE)

@@ -13,6 +13,7 @@ from aiorch.doctor import vocabulary
 TABLES = (
     "directives", "workers", "events", "transitions", "decisions", "session_files", "answers", "sizes",
     "trees",
+    "messages",
 )  # fmt: skip
 LAST_ROWS = 2000
 _CHECKED_BYTES = 64 << 20

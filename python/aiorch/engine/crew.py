@@ -75,6 +75,8 @@ class Crew:
         self.observe: Callable[[int], None] = lambda _number: None
         self.unobserve: Callable[[int], None] = lambda _number: None
         self.look_again: Callable[[int], None] = lambda _number: None
+        # Whoever tells the lead how a worker ended.
+        self.note_end: Callable[[int], None] = lambda _number: None
         # Whoever ends what is still there of an attempt that is over.
         self.tell_to_end: Callable[[WorkerRow], None] = lambda _row: None
 
@@ -188,6 +190,11 @@ class Crew:
     def show_as(self, row: WorkerRow, state: str) -> None:
         """Show a worker's border with a word for its state."""
         self._columns.show_state(row, state)
+
+    def caller(self, pid: int) -> WorkerRow | None:
+        """Return the worker that a process comes from, None when that is none, or not known."""
+        rows = {row.pid: row for row in self._journal.workers() if process.is_same(row.pid, row.ticks)}
+        return next((rows[each] for each in process.ancestry(pid) if each in rows), None)
 
     def caller_depth(self, pid: int) -> int:
         """Return how deep the worker stands that a process comes from, 0 when it comes from none.
@@ -363,6 +370,7 @@ class Crew:
                 _TAGS.get(state, Tag.FAILED), f"{row.name}: {reason}" if reason else row.name
             )
             self._close_directive(row.directive)
+            self.note_end(row.number)
         write_result(self._journal.worker(row.number), self._results)
         self._isolation.ended(row)
         self._columns.show_state(row, str(state))

@@ -48,6 +48,7 @@ class Kind(StrEnum):
     TMUX = "tmux"
     WROTE = "wrote"
     SIGHT = "sight"
+    MODE = "mode"
     STOP = "stop"
 
 
@@ -136,6 +137,8 @@ class Engine:
         """Take a notification of the control client; called on its reader thread."""
         if line is None or line.startswith(("%layout-change", "%window", "%unlinked", "%exit", "%session")):
             self._queue.put(Event(Kind.TMUX, line=line))
+        elif line.startswith("%pane-mode-changed"):
+            self._wake(Kind.MODE)
 
     def notify_exit(self, pid: int) -> None:
         """Take note that a worker's process ended; called on the watcher's thread."""
@@ -270,9 +273,9 @@ class Engine:
             run.processes_ended([self._ended.popleft() for _ in range(len(self._ended))])
         elif event.kind is Kind.WROTE:
             run.primary.pipe.wrote(event.pid)
-        elif event.kind is Kind.SIGHT:
-            self._pending.discard(Kind.SIGHT)
-            run.states.look()
+        elif event.kind in (Kind.SIGHT, Kind.MODE):
+            self._pending.discard(event.kind)
+            run.look()
         elif event.kind is Kind.TMUX:
             run.tmux_changed(event.line)
             self._plan_settle(run)

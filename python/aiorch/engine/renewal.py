@@ -84,6 +84,7 @@ class Renewal:
             run.recovery,
             run.intake,
             run.isolation,
+            run.post,
         ):
             part.config = settings.config
         run.intake.learn_types()

@@ -34,8 +34,21 @@ _BY_DOOR = frozenset({"run"})
 _SOURCES = frozenset({Source.KEY, Source.MCP, Source.DOOR})
 _UNFETCHED_SECONDS = 3600.0
 # What these do is in the journal alone; the others may be done twice.
+_TOLD = ("collected", "send")
 _JOURNALED = frozenset(
-    {"run", "approve", "decline", "retry", "kill", "pause", "resume", "merged", "discarded", "collected"}
+    {
+        "run",
+        "approve",
+        "decline",
+        "retry",
+        "kill",
+        "pause",
+        "resume",
+        "merged",
+        "discarded",
+        "collected",
+        "send",
+    }
 )
 Answers = list[Answer]
 Verb = Callable[[Mapping[str, object], str], Answers]
@@ -63,6 +76,7 @@ class Requests:
             "collected": self._note_collected,
             "merged": self._note_work,
             "discarded": self._note_work,
+            "send": self._send,
             "log": self._log,
             "layout": self._layout,
             "tidy": self._tidy,
@@ -151,8 +165,8 @@ class Requests:
             if word not in _BY_DOOR:
                 raise DirectiveError(f"not allowed: from a sandbox a command may not {word}")
             body = {**body, "source": str(Source.DOOR)}
-        # A worker's own directive is judged and written down like any other.
-        elif verb != self._orchestrate and self._caller(body):
+        # A worker's own directive is judged and written down like any other, so is what it tells the lead.
+        elif verb not in (self._orchestrate, self._send) and self._caller(body):
             raise DirectiveError(f"not allowed: it came from a worker, and workers may not {word}")
         if word not in _JOURNALED:
             return _reply(verb(body, letter.path.stem))
@@ -214,6 +228,12 @@ class Requests:
             journal.set_tree_state(row.number, TreeState.DISCARDED)
         journal.add_event(Tag.DISCARDED if is_gone else Tag.MERGED, shown(str(body.get("text"))))
         return []
+
+    def _send(self, body: Mapping[str, object], _: str) -> Answers:
+        # Raises for a pid that is none.
+        self._caller(body)
+        pid = body.get("pid")
+        return self._run.post.send(body.get("to"), body.get("text"), pid if isinstance(pid, int) else None)
 
     def _note_collected(self, body: Mapping[str, object], _: str) -> Answers:
         """Note that somebody has the results of workers: the lead is not told of them again."""

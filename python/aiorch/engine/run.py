@@ -16,10 +16,12 @@ from aiorch.engine.acknowledge import Acknowledgements
 from aiorch.engine.approval import Approval
 from aiorch.engine.columns import Columns
 from aiorch.engine.crew import Crew
+from aiorch.engine.delivery import Delivery
 from aiorch.engine.intake import Intake
 from aiorch.engine.isolation import Isolation
 from aiorch.engine.keeper import tell_unsure
 from aiorch.engine.letters import open_door
+from aiorch.engine.post import Post
 from aiorch.engine.primary import Primary
 from aiorch.engine.recovery import Recovery
 from aiorch.engine.renewal import Renewal, announce, note_place
@@ -106,6 +108,10 @@ class Run:
         self.intake.acknowledge = Acknowledgements(self.paths.acknowledgements, origin.pane).add
         self.transcripts = Transcripts(self.journal)
         self.upkeep = Upkeep(self.primary, self.journal, self.transcripts, exits, self.read_log, self._see)
+        self.delivery = Delivery(
+            origin.socket, self.session, self.journal, self.primary, self.crew, profiles
+        )  # fmt: skip
+        self.post = Post(self.journal, self.crew, self.primary, self.delivery, self.paths.root, config)
         self.requests = Requests(self)
 
     def begin(self) -> None:
@@ -218,12 +224,13 @@ class Run:
         """Return when `pass_time` has something to do (seconds since the epoch)."""
         times = (
             *(self.transcripts.due, self.primary.look_at, self.upkeep.due, self.renewal.due),
-            *(self.crew.records.due, self.isolation.overlaps.due),
+            *(self.crew.records.due, self.isolation.overlaps.due, self.delivery.due),
         )
         return min((at for at in times if at is not None), default=None)
 
     def read_log(self) -> None:
         """Take what is new in the primary's log."""
+        self.delivery.stir()
         self._follow_agent()
         for cursor, sightings in self.primary.read():
             with self.journal.transaction():
@@ -249,12 +256,18 @@ class Run:
         self.renewal.pass_time()
         self.crew.records.pass_time()
         self.isolation.overlaps.pass_time()
+        self.delivery.pass_time()
         with self.journal.transaction():
             if self.primary.look_at is not None:
                 self._follow_agent()
             self._tell(self.transcripts.expire())
             self._tell(self.transcripts.read())
             self._follow_files()
+
+    def look(self) -> None:
+        """Take what workers' panes were seen to show."""
+        self.states.look()
+        self.delivery.stir()
 
     def processes_ended(self, pids: Sequence[int]) -> None:
         """Take note that workers' processes, or the one that writes the primary's log, are gone."""

@@ -11,16 +11,16 @@ from pathlib import Path
 
 from aiorch.capture.keys import SESSION_KEY
 from aiorch.journal.history import decoded
+from aiorch.journal.messages import Messages
 from aiorch.journal.place import uri
 from aiorch.journal.rows import ACTIVE, ENDED, DirectiveRow, DirectiveState, WorkerRow, WorkerState
 from aiorch.journal.text import Connection
-from aiorch.journal.trees import Trees
 
 _FLAGS = ("idempotent", "resumes", "worked")
 _WORKER_COLUMNS = frozenset(WorkerRow._fields)
 
 
-class Reading(Trees):
+class Reading(Messages):
     """A journal as it can be read; whoever only reads cannot change it."""
 
     def copy_to(self, path: Path) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiorch.capture.directive import Source
 from aiorch.journal.history import SERIES
-from aiorch.journal.rows import ACTIVE, ENDED, DirectiveState, Tag, WorkerState
+from aiorch.journal.rows import ACTIVE, ENDED, OPEN, DirectiveState, MessageState, Tag, WorkerState
 from aiorch.journal.salvage import GAPS, Row, Rows, Salvage, blank, missing
 from aiorch.plan.schema import DEFAULT_POLICY, POLICIES, unique_name
 
@@ -22,6 +22,7 @@ _LOST = "the journal was damaged: `aiorch retry {name}` runs it"
 _GONE = "it was lost when the journal was damaged"
 _ORIGIN = re.compile(r"directive #([0-9]{1,9})")
 _ASKED = "the journal was damaged, and it may have been answered already: ask for it again"
+_UNSURE_MESSAGE = "the journal was damaged: it may have been delivered, or not"
 _ACTIVE = {str(state) for state in ACTIVE}
 _UNFINISHED = {*_ACTIVE, str(WorkerState.QUEUED)}
 _WORKING = str(WorkerState.WORKING)
@@ -80,6 +81,7 @@ class _Rebuilder:
             self._settle(number, row, traces.get(number))
         for number, directive in self._directives.items():
             self._settle_directive(number, directive)
+        self._settle_messages()
         self._append("events", {"tag": str(Tag.ERROR), "text": text})
         self._note()
 
@@ -205,6 +207,12 @@ class _Rebuilder:
             self._decide(number, directive, DirectiveState.DONE, "")
         elif directive["state"] == DirectiveState.ASKING and self._found.is_behind:
             self._decide(number, directive, DirectiveState.IGNORED, _ASKED)
+
+    def _settle_messages(self) -> None:
+        """Let none be typed that may have been typed already."""
+        for row in self._rows["messages"].values() if not self._found.is_whole else ():
+            if row["state"] in OPEN:
+                row |= {"state": str(MessageState.UNSURE), "reason": _UNSURE_MESSAGE}
 
     def _decide(self, number: int, directive: Row, state: DirectiveState, reason: str) -> None:
         directive |= {"state": str(state), "reason": reason}

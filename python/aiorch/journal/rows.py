@@ -41,6 +41,26 @@ ENDED = frozenset(
 )
 
 
+class MessageState(StrEnum):
+    """How far a message has come.
+
+    `typing`: it stands in an input box, or is about to; `entered`: it was sent off, and nothing says yet that
+    its reader has it. What is `shown` is in the event log only: there is no box that it could go to. Of one
+    that is `unsure` nobody knows.
+    """
+
+    QUEUED = "queued"
+    TYPING = "typing"
+    ENTERED = "entered"
+    DELIVERED = "delivered"
+    SHOWN = "shown"
+    FAILED = "failed"
+    UNSURE = "unsure"
+
+
+OPEN = frozenset({MessageState.QUEUED, MessageState.TYPING, MessageState.ENTERED})
+
+
 class Tag(StrEnum):
     """The words that begin a line of the event log."""
 
@@ -67,6 +87,8 @@ class Tag(StrEnum):
     MERGED = "MERGED"
     DISCARDED = "DISCARDED"
     COLLECTED = "COLLECTED"
+    MESSAGE = "MESSAGE"
+    SENT = "SENT"
 
 
 class Event(NamedTuple):
@@ -134,6 +156,30 @@ class WorkerRow(NamedTuple):
     def action(self) -> str:
         """Return the id of the present attempt, as it stands in tmux and in the run directory."""
         return f"w{self.number}-{self.attempt}"
+
+
+class MessageRow(NamedTuple):
+    """One message as the journal has it; times are seconds since the epoch.
+
+    `target` is the number of the worker that it is for, 0 for the lead. `origin` is `user`, `lead`, `report`
+    or the name of a worker. `key` tells it from all other messages, in its text and in tmux. `reason` says
+    why it waits or what became of it, `tries` how often it was typed, `place` the pane and its processes
+    where that was. It is not typed before `not_before`.
+    """
+
+    number: int
+    key: str
+    target: int
+    name: str
+    origin: str
+    text: str
+    state: MessageState
+    reason: str
+    place: str
+    tries: int
+    created: float
+    changed: float
+    not_before: float
 
 
 class Transition(NamedTuple):

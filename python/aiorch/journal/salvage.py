@@ -12,7 +12,7 @@ from functools import cache
 from aiorch.capture.directive import Source
 from aiorch.journal.history import SERIES
 from aiorch.journal.pages import Record, Value, read_contents
-from aiorch.journal.rows import DirectiveState, Tag, WorkerState
+from aiorch.journal.rows import DirectiveState, MessageState, Tag, WorkerState
 from aiorch.journal.schema import STEPS
 from aiorch.tree import TreeState
 
@@ -140,7 +140,7 @@ def _is_json(text: object, kind: type | tuple[type, ...] = object) -> bool:
 
 
 def _is_one_of(
-    values: type[Tag | DirectiveState | WorkerState | Source | TreeState], column: str
+    values: type[Tag | DirectiveState | WorkerState | MessageState | Source | TreeState], column: str
 ) -> Callable[[Row], bool]:
     known = {str(value) for value in values}
     return lambda row: row[column] in known
@@ -165,6 +165,7 @@ _SENSE: Mapping[str, tuple[Callable[[Row], bool], ...]] = {
         lambda row: _is_json(row["record"], dict),
     ),
     "events": (_is_one_of(Tag, "tag"),),
+    "messages": (_is_one_of(MessageState, "state"),),
     "transitions": (_is_one_of(WorkerState, "state"),),
     "decisions": (_is_one_of(DirectiveState, "state"),),
     "workers": (

@@ -67,6 +67,11 @@ STEPS = (
     " base TEXT NOT NULL, state TEXT NOT NULL, record TEXT NOT NULL);",
     "ALTER TABLE workers ADD COLUMN failures INTEGER NOT NULL DEFAULT 0;",
     "ALTER TABLE workers ADD COLUMN collected REAL NOT NULL DEFAULT 0;",
+    "CREATE TABLE messages (number INTEGER PRIMARY KEY, key TEXT NOT NULL, target INTEGER NOT NULL,"
+    " name TEXT NOT NULL, origin TEXT NOT NULL, text TEXT NOT NULL, state TEXT NOT NULL,"
+    " reason TEXT NOT NULL, place TEXT NOT NULL DEFAULT '', tries INTEGER NOT NULL, created REAL NOT NULL,"
+    " changed REAL NOT NULL, not_before REAL NOT NULL);"
+    "CREATE INDEX messages_by_state ON messages (state);",
 )
 VERSION = len(STEPS)
 

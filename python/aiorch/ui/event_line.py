@@ -31,6 +31,8 @@ _COLOURS = {
     Tag.MERGED: "1;32",
     Tag.DISCARDED: "33",
     Tag.COLLECTED: "36",
+    Tag.MESSAGE: "1;36",
+    Tag.SENT: "36",
 }
 
 

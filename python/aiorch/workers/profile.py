@@ -12,6 +12,7 @@ from aiorch.errors import ProfileError
 from aiorch.teach.lesson import Teaching
 from aiorch.teach.mcp_place import Registration
 from aiorch.workers.exits import NotDone
+from aiorch.workers.input_box import InputShape
 from aiorch.workers.state_rules import StateRules
 
 _PLACEHOLDER = re.compile(r"\{(agent|task|file|id|python|plugin|inputs|folder)\}")
@@ -51,7 +52,8 @@ class AgentProfile:
     settings (`~/…`), which a sandbox leaves writable. `teach` is None for what reads no instructions, `mcp`
     for what speaks no MCP.
     `exits` says what exit codes mean, `not_done` when 0 means nothing. `roles` are its own ways to run roles,
-    by starting the agent `starts`; see `role_trial`.
+    by starting the agent `starts`; see `role_trial`. `input` is how its input box looks, None for what is
+    never typed into.
     """
 
     name: str
@@ -65,6 +67,7 @@ class AgentProfile:
     env: Mapping[str, str] = field(default_factory=dict)
     screen: Mapping[str, Any] = field(default_factory=dict)
     states: StateRules = field(default_factory=StateRules)
+    input: InputShape | None = None
     teach: Teaching | None = None
     mcp: Registration | None = None
     sessions: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from aiorch.teach.lesson import read_teaching
 from aiorch.teach.mcp_place import read_registration
 from aiorch.toml_file import Reader, TomlFile, read_toml
 from aiorch.workers.exits import read_exits, read_not_done
+from aiorch.workers.input_box import read_input
 from aiorch.workers.profile import AgentProfile, Launch, filled
 from aiorch.workers.state_rules import StateRules, builtin_states, read_states
 from aiorch.workers.types import ROLES
@@ -68,6 +69,7 @@ def _read_profile(path: Path, builtin: bool, problems: list[str]) -> AgentProfil
         env=_env(reader.sub("env")),
         screen=screen,
         states=states,
+        input=read_input(reader.sub("input")),
         sessions=reader.words("sessions"),
         exits=read_exits(reader.sub("exit")),
         not_done=tuple(read_not_done(item) for item in reader.tables("not_done")),
