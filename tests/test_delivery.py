@@ -288,6 +288,20 @@ def test_ends_are_reported_together_when_that_is_wanted(lead: Boxer) -> None:
     assert len(lead.heard) == 1
 
 
+def test_what_the_lead_has_fetched_is_not_reported_once_more(lead: Boxer) -> None:
+    lead.lab.start(f'report = "paste"\n{ECHO}{STEP}')
+    lead.be("working")
+    lead.lab.aiorch("spawn", "--type", "echo", "--name", "one", "--wait", "--", "uno")
+    lead.lab.aiorch("spawn", "--type", "echo", "--name", "two", "--", "due")
+    until(lambda: str(lead.lab.workers()["two"].state) == "done", "two is done")
+    lead.be("idle")
+    until(lambda: len(lead.heard) == 1, "a report")
+    assert "due" in lead.heard[0]
+    assert "uno" not in lead.heard[0]
+    until(lambda: lead.lab.workers()["two"].collected > 0, "it counts as fetched")
+    assert "nothing new" in lead.lab.aiorch("collect").stdout
+
+
 def test_nothing_is_reported_by_default(lead: Boxer) -> None:
     lead.lab.start(ECHO)
     lead.lab.delegate({"name": "a", "type": "echo", "task": "I am done."})

@@ -19,6 +19,7 @@ from support.lab import ECHO, REPO, STEP, Lab, until
 
 TOOLS = {
     *("orchestrate", "spawn_worker", "list_workers", "wait", "collect", "read_worker", "stop_worker"),
+    "send_to_worker",
 }
 HOSTILE = "$(touch CANARY) `touch CANARY`; touch CANARY; #(touch CANARY) ../../etc %H\n'\"\\ \x1b[31m\x00"
 CALLS: list[tuple[str, str, dict[str, Any]]] = [
@@ -29,8 +30,15 @@ CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("spawn_worker", "name", {"task": "x", "type": "echo"}),
     ("read_worker", "name", {}),
     ("read_worker", "cursor", {"name": "one"}),
+    ("send_to_worker", "text", {"names": ["one"]}),
 ]
-LISTS = [("wait", "names"), ("collect", "names"), ("stop_worker", "names"), ("spawn_worker", "after")]
+LISTS = [
+    ("wait", "names"),
+    ("collect", "names"),
+    ("stop_worker", "names"),
+    ("send_to_worker", "names"),
+    ("spawn_worker", "after"),
+]
 
 
 @asynccontextmanager
@@ -162,6 +170,7 @@ def test_errors_are_sentences_and_the_server_goes_on(lab: Lab) -> None:
         assert "no worker nobody" in await refusal(session, "read_worker", name="nobody")
         assert "no worker nobody" in await refusal(session, "stop_worker", names=["nobody"])
         assert await refusal(session, "wait", timeout=-1)
+        assert "no worker nobody" in await refusal(session, "send_to_worker", names=["nobody"], text="x")
         assert await refusal(session, "orchestrate", task=5)
         with pytest.raises(MCPError):
             await session.read_resource("aiorch://workers/nobody/result")
@@ -204,8 +213,7 @@ def test_hostile_text_in_a_list_stays_text(lab: Lab, tool: str, field: str) -> N
 
     async def does(session: ClientSession) -> None:
         arguments: dict[str, Any] = {field: [HOSTILE, "../../x", "#(touch CANARY)"]}
-        if tool == "spawn_worker":
-            arguments |= {"task": "x"}
+        arguments |= {"spawn_worker": {"task": "x"}, "send_to_worker": {"text": "x"}}.get(tool, {})
         await session.call_tool(tool, arguments)
         with pytest.raises(MCPError):
             await session.read_resource("aiorch://workers/..%2f..%2fetc/result")

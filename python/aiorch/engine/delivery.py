@@ -97,6 +97,8 @@ class Delivery:
         self._lines: dict[int, _Line] = {}
         self._search = Search()
         self._has_closed = False
+        # Whoever has something to note when a message is delivered.
+        self.note_delivered: Callable[[MessageRow], None] = lambda _message: None
         # What an earlier engine left is looked at first.
         self.due: float | None = 0.0
 
@@ -306,6 +308,7 @@ class Delivery:
             words = f"message {message.number}"
             if state is MessageState.DELIVERED:
                 self._journal.add_event(Tag.SENT, f"{words} to {message.name}")
+                self.note_delivered(message)
             else:
                 fate = (
                     "was not delivered" if state is MessageState.FAILED else "may have been delivered, or not"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from aiorch import process
@@ -14,7 +14,7 @@ from aiorch.engine.delivery import Delivery
 from aiorch.engine.intake import Answer, shown
 from aiorch.engine.primary import Primary
 from aiorch.errors import DirectiveError
-from aiorch.journal import ENDED, Journal, MessageState, Tag, WorkerRow, WorkerState
+from aiorch.journal import ENDED, Journal, MessageRow, MessageState, Tag, WorkerRow, WorkerState
 from aiorch.journal.messages import LEAD
 from aiorch.workers import message
 from aiorch.workers.profile import effective_mode
@@ -44,6 +44,7 @@ class Post:
         self._journal, self._crew, self._primary = journal, crew, primary
         self._delivery, self._folder, self.config = delivery, root / "messages", config
         crew.note_end = self.note_end
+        delivery.note_delivered = self._note_delivered
 
     def send(self, to: object, text: object, pid: int | None) -> list[Answer]:
         """Queue a text for workers, or for the lead, and return what became of it for each.
@@ -76,19 +77,50 @@ class Post:
         is_told = row.depth == 1 and row.state is not WorkerState.SKIPPED
         if self.config.report != "paste" or not is_told or not self._lead_has_box():
             return
-        part = message.summary(row.name, str(row.state), row.reason, row.result)
-        parts = [part]
-        for open_one in self._journal.open_messages(LEAD):
-            is_joined = open_one.origin == message.REPORT and open_one.state is MessageState.QUEUED
-            if is_joined and len(open_one.text) + len(part) <= MAX_REPORT:
-                former = open_one.text.split("\n")[1:-1]
-                text = message.report(open_one.key, [*former, part])
+        for open_one in self._open_reports():
+            rows = [*self._reported(open_one.key), row]
+            text = self._report(open_one.key, rows)
+            if len(text) <= MAX_REPORT:
                 self._journal.set_message_text(open_one.number, text)
+                self._note_reported(open_one.key, rows)
                 return
         key = self._journal.next_message_key()
-        text, later = message.report(key, parts), time.time() + GROUP_SECONDS
+        text, later = self._report(key, [row]), time.time() + GROUP_SECONDS
+        self._note_reported(key, [row])
         self._journal.add_message(key, LEAD, LEAD_NAME, message.REPORT, text, not_before=later)
         self._delivery.wake()
+
+    def note_fetched(self, numbers: Collection[int]) -> None:
+        """Take workers out of the reports that wait: the lead has fetched their results itself."""
+        for open_one in self._open_reports():
+            rows = self._reported(open_one.key)
+            left = [row for row in rows if row.number not in numbers]
+            if not left:
+                self._journal.set_message(open_one.number, MessageState.SHOWN, "the lead has fetched it")
+            elif len(left) < len(rows):
+                self._journal.set_message_text(open_one.number, self._report(open_one.key, left))
+                self._note_reported(open_one.key, left)
+
+    def _note_delivered(self, row: MessageRow) -> None:
+        """Note whose results the lead has by a report: nobody offers them once more."""
+        for worker in self._reported(row.key) if row.origin == message.REPORT else ():
+            self._journal.set_worker(worker.number, collected=time.time())
+
+    def _open_reports(self) -> list[MessageRow]:
+        rows = self._journal.open_messages(LEAD)
+        return [row for row in rows if row.origin == message.REPORT and row.state is MessageState.QUEUED]
+
+    def _reported(self, key: str) -> list[WorkerRow]:
+        numbers = self._journal.meta(f"report {key}")
+        return [self._journal.worker(int(str(one))) for one in numbers] if isinstance(numbers, list) else []
+
+    def _note_reported(self, key: str, rows: Sequence[WorkerRow]) -> None:
+        self._journal.set_meta(f"report {key}", [row.number for row in rows])
+
+    def _report(self, key: str, rows: Sequence[WorkerRow]) -> str:
+        return message.report(
+            key, [message.summary(row.name, str(row.state), row.reason, row.result) for row in rows]
+        )
 
     def _tell(self, names: Sequence[str], text: str, pid: int) -> list[Answer]:
         """Queue what a worker tells the lead."""

@@ -242,6 +242,7 @@ class Requests:
             journal.set_meta("told", told)
         found = journal.named(_names(body)).values() if body.get("names") else ()
         rows = [row for row in found if row.state in ENDED and not row.collected]
+        self._run.post.note_fetched([row.number for row in found if row.state in ENDED])
         for row in rows:
             journal.set_worker(row.number, collected=time.time())
         if rows and body.get("by") == "hook":

@@ -131,6 +131,14 @@ class Tools:
         answers = answers_of(request(self.run.root, {"verb": "kill", "names": list(names)}))
         return {"text": "\n".join(str(one["text"]) for one in answers)}
 
+    def send_to_worker(self, names: Sequence[str], text: str) -> Record:
+        """Queue a message for workers; all of them, or none when one of them cannot be told anything."""
+        answers = answers_of(request(self.run.root, {"verb": "send", "to": list(names), "text": text}))
+        return {
+            "messages": [{"number": one["number"], "state": one["state"]} for one in answers],
+            "text": "\n".join(str(one["text"]) for one in answers),
+        }
+
     def result(self, name: str) -> str:
         """Return the whole result of a worker."""
         row = worker_named(self.run, name)
@@ -232,6 +240,16 @@ def _add_steering(app: MCPServer[Any], tools: Tools) -> None:
     @app.tool(description=lesson.STOP, annotations=ends)
     async def stop_worker(names: Annotated[list[str], Field(description="of the workers")]) -> Record:
         return await _call(tools.stop_worker, names)
+
+    @app.tool(
+        description=lesson.SEND,
+        annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=False),
+    )
+    async def send_to_worker(
+        names: Annotated[list[str], Field(description="of the workers")],
+        text: Annotated[str, Field(description="what to tell them")],
+    ) -> Record:
+        return await _call(tools.send_to_worker, names, text)
 
 
 def _add_resources(app: MCPServer[Any], tools: Tools) -> None:
