@@ -85,7 +85,7 @@ SETTINGS: Mapping[str, tuple[str, str]] = {
     "copy": ("a list", "Names or patterns of files that are copied from your tree into a new worktree."),
     "link": ("a list", "Names or patterns of files and folders of your tree that are linked there."),
     "sandbox_writes": ("a list", "More places that a worker in a sandbox may write: `~/…` or `/…`."),
-    "approve": ("auto ask", "`ask` asks before every start, whoever asked for it."),
+    "approve": ("auto ask", "`ask` [asks](questions.md) before every start, whoever asked for it."),
     "fenced": ("accept ask ignore", "What becomes of a directive in a code fence, where one can be told."),
     "report": (
         "none paste",

@@ -110,6 +110,9 @@ def test_always_lets_this_source_do_this_and_nothing_else(lab: Lab) -> None:
     lab.wait_told("ASKING", "an agent by name → ask")
     lab.say({"task": "x", "workers": [{"name": "s", "type": "shell", "task": "true"}]})
     lab.wait_told("ERROR", "type shell → refuse")
+    facts = json.loads(lab.aiorch("doctor", "--json", check=False).stdout)["facts"]
+    words = "a pane that runs some other program; Aider's history; a sandbox: roles with the default agent"
+    assert [one["not_asked_again"] for one in facts["sessions"]["with_a_run"]] == [[words]]
     (pid,) = lab.engine_pids()
     lab.kill_engine()
     until(lambda: lab.engine_pids() not in ([], [pid]), "another engine")

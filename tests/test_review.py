@@ -168,6 +168,20 @@ def test_a_plan_is_edited_until_it_is_right(make_lab: LabMaker) -> None:
     assert not list((lab.run / "drafts").iterdir())
 
 
+def test_an_emptied_draft_is_begun_anew(make_lab: LabMaker) -> None:
+    lab = new_lab(make_lab)
+    ask(lab)
+    with looking(lab) as client:
+        for script, told in {'echo x >"$1"': "line 1, column 1", ': >"$1"': "the plan is as before"}.items():
+            editing(lab, script)
+            client.send("e")
+            client.wait_for(told)
+        editing(lab, ":")
+        client.send("e")
+        until(lambda: "build" in (lab.home / "seen").read_text(), "it is the plan again")
+        client.wait_for("the plan is as before")
+
+
 def test_always_is_chosen_and_holds(make_lab: LabMaker) -> None:
     lab = new_lab(make_lab)
     plan = [{"name": "a", "task": "true"}]

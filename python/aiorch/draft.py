@@ -36,6 +36,8 @@ class Draft:
     def edit(self, screen: FullScreen, workers: Sequence[WorkerSpec]) -> list[object] | None:
         """Have the plan edited, or what is kept of it; return what was written, None when nothing was.
 
+        An empty file drops what was kept.
+
         Raises UsageError when no editor can be run, DirectiveError for what is no list in JSON.
         """
         text = as_text(workers)
@@ -49,7 +51,7 @@ class Draft:
         if status:
             raise DirectiveError(f"the editor ended with {status}")
         written = self._read()
-        if written == text:
+        if written == text or not written.strip():
             self.forget()
             return None
         return read(written)

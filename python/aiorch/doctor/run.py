@@ -10,6 +10,7 @@ from pathlib import Path
 from aiorch.doctor import journal_outline
 from aiorch.doctor.vocabulary import known_agent, known_shape
 from aiorch.doctor.words import Known, Size, Value
+from aiorch.engine.allowances import Allowances
 from aiorch.errors import JournalDamagedError, JournalError
 from aiorch.journal import Event, Tag
 from aiorch.journal.fault import mark_of
@@ -30,7 +31,7 @@ class RunState:
     """What the journal of one run says; `damage` is why it cannot be read, '' when it can.
 
     `is_busy` says that this may pass. `files` are the session files that serve the pane, `unread` the bytes
-    of its log that were not read yet.
+    of its log that were not read yet. `allowed` is what the user said is not asked again, in words of ours.
     """
 
     root: Path
@@ -43,6 +44,7 @@ class RunState:
     files: tuple[Path, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     asking: int = 0
+    allowed: tuple[str, ...] = ()
     errors: tuple[Event, ...] = ()
     log: int = 0
     unread: int = 0
@@ -80,6 +82,7 @@ class RunState:
             "session_files": list(self.files),
             "workers": {state: count for state, count in self.counts.items() if count},
             "asking": self.asking,
+            "not_asked_again": list(map(Known, self.allowed)),
             "log": Size(self.log),
             "unread": Size(self.unread),
         }
@@ -127,6 +130,7 @@ def _read(root: Path, journal: Reading) -> RunState:
         files=tuple(Path(str(one.get("path"))) for one in records if one.get("bound")),
         counts={str(state): count for state, count in journal.counts().items()},
         asking=journal.asking(),
+        allowed=tuple(one.words for one in Allowances(journal).all()),
         errors=tuple(errors[-LAST_ERRORS:]),
         log=size,
         unread=unread,

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from aiorch.journal import Journal
+from aiorch.journal.reading import Reading
 from aiorch.trust import Demand, Overrides, Speaker, allowing, words
 
 _META = "allowed"
@@ -39,7 +39,7 @@ class Allowance(NamedTuple):
 class Allowances:
     """What is allowed in one run, kept in its journal, and what each open question is about."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Reading) -> None:
         self._journal = journal
 
     def overrides(self, base: Overrides) -> Overrides:
