@@ -169,7 +169,7 @@ class Delivery:
             self._close(message, MessageState.UNSURE, reason)
         else:
             self._journal.set_message(message.number, MessageState.QUEUED, reason)
-            line.due, line.enters = time.time() + SOON, 0
+            line.due, line.enters = max(line.due, time.time() + SOON), 0
 
     def reader(self, target: int) -> Reader:
         """Return where messages for a worker, or for the lead, go.
@@ -281,12 +281,17 @@ class Delivery:
             is_done = act()
         except TmuxGoneError:
             raise
-        except TmuxError:
+        except TmuxError as error:
             # The pane's own option says next time whether it was done.
             is_done = False
+            self._tell(message, line, str(error))
         if step is Step.ENTER and is_done:
             line.enters += 1
-        line.due, line.wait, line.gone = time.time() + SOON / 2, SOON, None
+        line.gone = None
+        if is_done:
+            line.due, line.wait = time.time() + SOON / 2, SOON
+        else:
+            line.due, line.wait = time.time() + line.wait, min(LATE, 2 * line.wait)
 
     def _wait(self, message: MessageRow, line: _Line, reason: str) -> None:
         """Look again later, each time twice as late; the user is told why when it takes long."""
@@ -298,7 +303,10 @@ class Delivery:
             return
         if message.reason != reason:
             self._journal.set_message_reason(message.number, reason)
-        # What it does may change again and again.
+        self._tell(message, line, reason)
+
+    def _tell(self, message: MessageRow, line: _Line, reason: str) -> None:
+        """Tell once why a message waits: what its reader does may change again and again."""
         if reason not in line.told:
             line.told.add(reason)
             self._journal.add_event(Tag.QUEUED, f"message {message.number} for {message.name}: {reason}")
