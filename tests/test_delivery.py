@@ -140,8 +140,7 @@ def test_nothing_is_typed_where_somebody_types(boxer: Boxer) -> None:
 def test_a_draft_that_met_the_message_in_the_box_is_left_to_its_user(boxer: Boxer) -> None:
     # What is typed is not drawn: nobody can know of it.
     boxer.be("mute")
-    boxer.press("d")
-    until(lambda: boxer.keys == "d", "the key was read")
+    boxer.type_unseen("d")
     send(boxer.lab, "hello there, this is the message of the test")
     until(lambda: "hello" in boxer.keys, "it is pasted")
     boxer.be("loud")
@@ -159,13 +158,25 @@ def test_what_its_user_takes_away_again_lets_the_message_go(boxer: Boxer) -> Non
     boxer.be("mute")
     send(boxer.lab, "hello there, this is the message of the test")
     until(lambda: "hello" in boxer.keys, "it is pasted")
-    boxer.press("d")
-    until(lambda: boxer.keys.endswith("d"), "the key was read")
+    boxer.type_unseen("d")
     boxer.be("loud")
     boxer.wait_told("it stands in the box together with a draft")
     boxer.press("BSpace")
     boxer.wait_heard("hello there")
     assert boxer.heard[0].endswith("of the test")
+
+
+def test_what_its_user_sends_together_with_a_draft_is_not_sent_again(boxer: Boxer) -> None:
+    boxer.be("mute")
+    send(boxer.lab, "hello there, this is the message of the test")
+    until(lambda: "hello" in boxer.keys, "it is pasted")
+    boxer.type_unseen(" and my draft")
+    boxer.be("loud")
+    boxer.wait_told("it stands in the box together with a draft")
+    boxer.press("Enter")
+    boxer.lab.wait_told("SENT", "message 1 to a")
+    (heard,) = boxer.heard
+    assert heard.endswith("of the test and my draft")
 
 
 def test_a_worker_that_ends_gets_no_message(boxer: Boxer) -> None:

@@ -28,6 +28,7 @@ SEENS = st.builds(
     is_calm=st.booleans(),
     has_arrived=st.none() | st.booleans(),
     since=st.floats(0, 60),
+    gone=st.floats(0, 60),
     enters=st.integers(0, 5),
 )
 
@@ -65,6 +66,15 @@ def test_what_was_typed_is_typed_again_only_when_it_certainly_is_nowhere(
         assert is_new or seen.held in (Held.EMPTY, Held.DRAFT)
 
 
+def test_what_has_just_left_the_box_may_be_on_its_way() -> None:
+    # Its user may have sent it together with a draft, long after it was pasted.
+    left = replace(READY, stage=Stage.PASTED, has_arrived=False, since=600.0)
+    assert next_step(TYPING, left)[0] is Step.WAIT
+    assert next_step(TYPING, replace(left, gone=60.0))[0] is Step.AGAIN
+    assert next_step(TYPING, replace(left, gone=60.0, has_arrived=True))[0] is Step.CONFIRM
+    assert next_step(TYPING, replace(left, gone=60.0, has_arrived=None))[0] is Step.LOSE
+
+
 @pytest.mark.parametrize("state", [TYPING, ENTERED])
 @pytest.mark.parametrize("stage", [Stage.PASTED, Stage.ENTERED])
 def test_a_draft_beside_the_message_is_left_alone(state: MessageState, stage: Stage) -> None:
@@ -80,7 +90,7 @@ def test_enter_is_pressed_again_but_not_for_ever() -> None:
 
 
 def test_what_was_sent_off_and_is_nowhere_is_not_sent_again() -> None:
-    gone = replace(READY, stage=Stage.ENTERED, has_arrived=False, since=60.0)
+    gone = replace(READY, stage=Stage.ENTERED, has_arrived=False, since=60.0, gone=60.0)
     assert next_step(ENTERED, gone)[0] is Step.LOSE
     assert next_step(ENTERED, replace(READY, stage=Stage.NONE))[0] is Step.LOSE
 

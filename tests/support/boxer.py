@@ -102,6 +102,11 @@ class Boxer:
         self.lab.tmux("send-keys", "-t", self.pane, "-l", text)
         until(lambda: text in self.screen, f"{text} is drawn")
 
+    def type_unseen(self, text: str) -> None:
+        """Type while nothing is drawn, and wait until it was read."""
+        self.lab.tmux("send-keys", "-t", self.pane, "-l", text)
+        until(lambda: self.keys.endswith(text), f"{text} is read")
+
     def press(self, key: str) -> None:
         """Press a key as its user does."""
         self.lab.tmux("send-keys", "-t", self.pane, key)

@@ -27,7 +27,7 @@ from aiorch.workers.profile import AgentProfile
 from aiorch.workers.record import Record, record_of
 from aiorch.workers.state import AgentState, Glance, judge
 
-SOON, LATE = 0.1, 3.0
+SOON, LATE = 0.1, 5.0
 """Seconds until the next look at a pane that is not ready: at first, and at most."""
 
 STIR_SECONDS = 0.2
@@ -58,13 +58,15 @@ class Reader:
 class _Line:
     """What is known of one reader while messages wait for it; times are seconds since the epoch.
 
-    `wait` is how long the next look takes that is not asked for, `idle` since when its agent is idle, `told`
-    are the reasons to wait that the event log has.
+    `wait` is how long the next look takes that is not asked for, `idle` since when its agent is idle, `gone`
+    since when a box that was typed into does not hold the message, `told` are the reasons to wait that the
+    event log has.
     """
 
     due: float = 0.0
     wait: float = SOON
     idle: float | None = None
+    gone: float | None = None
     told: set[str] = field(default_factory=set)
     enters: int = 0
     pid: int = 0
@@ -169,7 +171,7 @@ class Delivery:
             self._close(message, MessageState.UNSURE, reason)
         else:
             self._journal.set_message(message.number, MessageState.QUEUED, reason)
-            line.due, line.enters = time.time() + SOON, 0
+            line.due, line.enters = max(line.due, time.time() + SOON), 0
 
     def reader(self, target: int) -> Reader:
         """Return where messages for a worker, or for the lead, go.
@@ -217,6 +219,7 @@ class Delivery:
         now = time.time()
         line.idle = (line.idle or now) if state is AgentState.IDLE else None
         held = holding(box, message.text, shape) if box and shape else None
+        line.gone = None if held in (Held.OURS, Held.MIXED) else (line.gone or now)
         stage, _, key = shown.message.partition("-")
         is_ours = key == message.key and stage in tuple(Stage)
         seen = Seen(
@@ -228,6 +231,7 @@ class Delivery:
             is_typed_in=now - shown.active < QUIET_SECONDS,
             is_calm=is_sure or (line.idle is not None and now - line.idle >= IDLE_SETTLE),
             since=now - message.changed,
+            gone=now - line.gone if line.gone else 0.0,
             enters=line.enters,
         )
         if message.state is MessageState.QUEUED or held in (Held.OURS, Held.MIXED):
@@ -279,12 +283,17 @@ class Delivery:
             is_done = act()
         except TmuxGoneError:
             raise
-        except TmuxError:
+        except TmuxError as error:
             # The pane's own option says next time whether it was done.
             is_done = False
+            self._tell(message, line, str(error))
         if step is Step.ENTER and is_done:
             line.enters += 1
-        line.due, line.wait = time.time() + SOON / 2, SOON
+        line.gone = None
+        if is_done:
+            line.due, line.wait = time.time() + SOON / 2, SOON
+        else:
+            line.due, line.wait = time.time() + line.wait, min(LATE, 2 * line.wait)
 
     def _wait(self, message: MessageRow, line: _Line, reason: str) -> None:
         """Look again later, each time twice as late; the user is told why when it takes long."""
@@ -296,7 +305,10 @@ class Delivery:
             return
         if message.reason != reason:
             self._journal.set_message_reason(message.number, reason)
-        # What it does may change again and again.
+        self._tell(message, line, reason)
+
+    def _tell(self, message: MessageRow, line: _Line, reason: str) -> None:
+        """Tell once why a message waits: what its reader does may change again and again."""
         if reason not in line.told:
             line.told.add(reason)
             self._journal.add_event(Tag.QUEUED, f"message {message.number} for {message.name}: {reason}")

@@ -87,6 +87,7 @@ class Typist:
         TmuxError when it is not known.
         """
         name = f"aiorch-{_checked(key)}"
+        _expected(pane, seen)
         self.control.run("set-buffer", "-b", name, text)
         paste = f"paste-buffer -p -r -d -b {name} -t {pane}"
         return self._guarded(pane, seen, f"pasted-{key}", paste, f"delete-buffer -b {name}")
@@ -97,16 +98,21 @@ class Typist:
 
     def _guarded(self, pane: str, seen: Shown, note: str, keys: str, otherwise: str = "") -> bool:
         """Send keys and note in the pane's option that it was done, both or nothing of it."""
-        expected = " ".join(seen.facts[name] for name in _GUARD)
-        if not _PANE.fullmatch(pane) or not re.fullmatch(r"[a-z0-9 -]*", expected):
-            # Somebody else has put something into our option.
-            raise TmuxError(f"pane {pane} is marked by somebody else (@aiorch_message)")
-        as_seen = f"#{{==:{' '.join(f'#{{{name}}}' for name in _GUARD)},{expected}}}"
+        as_seen = f"#{{==:{' '.join(f'#{{{name}}}' for name in _GUARD)},{_expected(pane, seen)}}}"
         # tmux 3.6 tells whether the program wants brackets; before that it is '', and the box says enough.
         condition = f"#{{&&:{as_seen},#{{!=:#{{bracket_paste_flag}},0}}}}"
         done = f"{keys} ; set-option -p -t {pane} @aiorch_message {note} ; display-message -p done"
         refused = f"{otherwise} ; display-message -p refused" if otherwise else "display-message -p refused"
         return self._ask.run("if-shell", "-F", "-t", pane, condition, done, refused) == "done"
+
+
+def _expected(pane: str, seen: Shown) -> str:
+    """Return what a pane is to be like when keys come; raises TmuxError where that is no plain text."""
+    expected = " ".join(seen.facts[name] for name in _GUARD)
+    if not _PANE.fullmatch(pane) or not re.fullmatch(r"[a-z0-9 -]*", expected):
+        # Somebody else has put something into our option.
+        raise TmuxError(f"pane {pane} is marked by somebody else (@aiorch_message)")
+    return expected
 
 
 def _checked(key: str) -> str:

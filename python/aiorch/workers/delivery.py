@@ -54,8 +54,8 @@ class Seen:
 
     `held` is None where no box was found. `is_calm`: the agent has been idle for so long that it does not go
     on by itself. `has_arrived`: the message is in the conversation; None where that cannot be known for
-    certain. `since` is for how long (seconds) the message is in its state, `enters` how often Enter was
-    pressed.
+    certain. `since` is for how long (seconds) the message is in its state, `gone` for how long the box was
+    seen without it, `enters` how often Enter was pressed.
     """
 
     stage: Stage
@@ -67,6 +67,7 @@ class Seen:
     is_calm: bool = True
     has_arrived: bool | None = None
     since: float = 0.0
+    gone: float = 0.0
     enters: int = 0
 
 
@@ -124,7 +125,7 @@ def _entered(seen: Seen) -> tuple[Step, str]:
         return Step.CONFIRM, ""
     if seen.held is not None and seen.state is AgentState.WORKING:
         return Step.CONFIRM, ""
-    if seen.since < DRAWN_SECONDS:
+    if seen.gone < DRAWN_SECONDS:
         return Step.WAIT, ""
     if seen.has_arrived is None:
         return Step.CONFIRM, ""
@@ -136,8 +137,8 @@ def _vanished(seen: Seen) -> tuple[Step, str]:
     if seen.has_arrived:
         # Its reader's user has sent it.
         return Step.CONFIRM, ""
-    if seen.since < DRAWN_SECONDS or seen.held is None:
-        return Step.WAIT, "" if seen.since < DRAWN_SECONDS else NO_BOX
+    if seen.gone < DRAWN_SECONDS or seen.held is None:
+        return Step.WAIT, "" if seen.gone < DRAWN_SECONDS else NO_BOX
     if seen.has_arrived is None or seen.state is not AgentState.IDLE:
         return (Step.WAIT, "") if seen.state is AgentState.WORKING else (Step.LOSE, "it left the box unsent")
     return Step.AGAIN, "it was taken out of the box"
