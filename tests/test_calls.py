@@ -122,11 +122,32 @@ def test_several_workers_are_killed_at_once_or_none(lab: Lab) -> None:
     lab.wait_state(a="killed", b="killed")
 
 
-def test_spawn_begins_after_another_worker_of_its_plan_only(lab: Lab) -> None:
+def test_spawn_may_wait_for_a_worker_that_was_spawned_before(lab: Lab) -> None:
     lab.start()
-    refused = lab.aiorch("spawn", "--type", "step", "--after", "nobody", "--", "true", check=False)
-    assert refused.returncode == 1
-    assert "nobody" in refused.stdout
+    gate = lab.root / "gate"
+    spawn(lab, "first", f"while ! [ -e {gate} ]; do sleep 0.05; done; echo one")
+    spawn(lab, "second", "cat $AIORCH_INPUTS/first.md", "--after", "first")
+    spawn(lab, "third", "true", "--after", "second")
+    lab.wait_state(first="working", second="queued", third="queued")
+    gate.touch()
+    done = lab.aiorch("wait", "second", "third")
+    assert done.returncode == 0
+    assert "one" in done.stdout
+    missing = lab.aiorch("spawn", "--type", "step", "--after", "nobody", "--", "true", check=False)
+    assert missing.returncode == 1
+    assert "nobody, which is not in this plan or run" in missing.stdout
+
+
+def test_who_waits_for_a_worker_of_another_plan_shares_its_fate(lab: Lab) -> None:
+    lab.start()
+    mark = lab.root / "mark"
+    spawn(lab, "first", f"[ -e {mark} ]")
+    spawn(lab, "second", "true", "--after", "first")
+    spawn(lab, "third", "true", "--after", "second")
+    lab.wait_state(first="failed", second="skipped", third="skipped")
+    mark.touch()
+    lab.aiorch("retry", "first")
+    lab.wait_state(first="done", second="done", third="done")
 
 
 def test_logs_follow_a_pane_until_its_worker_ends(lab: Lab) -> None:

@@ -84,10 +84,10 @@ def test_trying_again_brings_back_what_is_not_held_by_another_failure() -> None:
 
 
 def test_unknown_name_is_refused_with_one_that_is_near() -> None:
-    with pytest.raises(DirectiveError, match=r"b names nope, which is not in this plan$"):
+    with pytest.raises(DirectiveError, match=r"b names nope, which is not in this plan or run$"):
         validate(specs(a="", b="nope"))
     with pytest.raises(
-        DirectiveError, match=r"names frist, which is not in this plan; did you mean first[?]"
+        DirectiveError, match=r"names frist, which is not in this plan or run; did you mean first[?]"
     ):
         validate(specs(first="", second="frist"))
 

@@ -128,6 +128,7 @@ def _add_logs(parser: argparse.ArgumentParser) -> None:
 def _add_visit(parser: argparse.ArgumentParser) -> None:
     _add_name(parser)
     _add_client(parser)
+    _add_json(parser)
 
 
 def _add_send(parser: argparse.ArgumentParser) -> None:

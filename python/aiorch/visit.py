@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 
@@ -10,6 +11,7 @@ from aiorch.errors import RequestError, TmuxError, UsageError
 from aiorch.paths import RunPaths
 from aiorch.places import locate, root_of, socket_of
 from aiorch.tmux.once import ask_once
+from aiorch.ui.terminal import say
 from aiorch.words import worker_named
 
 
@@ -30,6 +32,8 @@ def visit(options: argparse.Namespace) -> int:
         done = ask_once([*where, "switch-client", *client, "-t", row.pane])
         if done.code != 0:
             raise TmuxError(f"tmux shows no client that pane: {done.text.strip()}")
+        if options.json:
+            say(json.dumps({"name": row.name, "pane": row.pane}))
         return 0
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("attaching needs a terminal; from inside tmux `aiorch jump` switches to the pane")

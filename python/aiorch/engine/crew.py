@@ -93,7 +93,7 @@ class Crew:
         for spec in workers:
             own = self.config.types.get(spec.type)
             idempotent = spec.idempotent or (own is not None and own.idempotent)
-            after = tuple(names[name] for name in spec.after)
+            after = tuple(names.get(name, name) for name in spec.after)
             named = replace(spec, name=names[spec.name], after=after, idempotent=idempotent)
             self._journal.add_worker(directive, named, depth)
         self.look()

@@ -106,7 +106,8 @@ class Intake:
 
     def plan(self, request: Request) -> Plan:
         """Return the plan of a request. Raises DirectiveError when it has none."""
-        return make_plan(request, self.config.rules, self._types, self.config.default_type)
+        others = self._journal.names()
+        return make_plan(request, self.config.rules, self._types, self.config.default_type, others=others)
 
     def demands(self, workers: Sequence[WorkerSpec], *, altered: bool = False) -> tuple[Demand, ...]:
         """Return what a plan demands, in the trust table's terms."""

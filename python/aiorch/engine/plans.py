@@ -35,7 +35,7 @@ class Plans:
         names = {row.name for row in queued if row.directive not in tied}
         for directive in sorted(tied):
             plan = self._journal.workers_of(directive)
-            found = graph.look(_links(plan), _states(plan))
+            found = graph.look(_links(plan), self._states(plan))
             names |= set(found.ready)
             by_name = {row.name: row for row in plan}
             for name, reason in found.skipped.items():
@@ -44,15 +44,38 @@ class Plans:
 
     def revive(self, row: WorkerRow) -> None:
         """Let workers wait again that were skipped because of a worker that is tried again."""
-        plan = self._journal.workers_of(row.directive)
-        back = set(graph.revived(_links(plan), _states(plan), row.name))
-        for one in plan:
-            if one.name in back:
-                evidence = f"{row.name} is tried again"
-                self._journal.move_worker(one.number, _QUEUED, evidence, reason="", ended=None)
+        self._journal.set_directive(row.directive, DirectiveState.RUNNING)
+        tried, back = [row], list[str]()
+        while tried:
+            one = tried.pop()
+            # Workers of other plans may wait for it, too.
+            for directive in {one.directive, *self._journal.waiting_for(one.name)}:
+                found = self._revive_plan(directive, one.name, row.name)
+                tried += found
+                back += [other.name for other in found]
         if back:
             self._journal.add_event(Tag.QUEUED, f"{', '.join(sorted(back))}: {row.name} is tried again")
-        self._journal.set_directive(row.directive, DirectiveState.RUNNING)
+
+    def _revive_plan(self, directive: int, name: str, cause: str) -> list[WorkerRow]:
+        """Let those of one plan wait again that wait for a worker which is tried again; return them."""
+        plan = self._journal.workers_of(directive)
+        names = set(graph.revived(_links(plan), self._states(plan), name))
+        back = [row for row in plan if row.name in names]
+        for row in back:
+            evidence = f"{cause} is tried again"
+            self._journal.move_worker(row.number, _QUEUED, evidence, reason="", ended=None)
+        if back:
+            self._journal.set_directive(directive, DirectiveState.RUNNING)
+        return back
+
+    def _states(self, plan: Sequence[WorkerRow]) -> dict[str, str]:
+        """Return the states of a plan's workers, and of those of other plans that they wait for."""
+        own = {row.name: str(row.state) for row in plan}
+        others = {name for row in plan for name in row.after} - own.keys()
+        known = self._journal.named(others) if others else {}
+        # What a damaged journal has lost may still be brought back.
+        states = {name: str(known[name].state) if name in known else str(WorkerState.LOST) for name in others}
+        return states | own
 
     def inputs(self, row: WorkerRow) -> dict[str, str] | None:
         """Return the results of the workers before one, as files by name; None when it waits for nobody."""
@@ -85,9 +108,3 @@ class Plans:
 
 def _links(plan: Sequence[WorkerRow]) -> list[Link]:
     return [Link(row.name, row.after, row.on_failure) for row in plan]
-
-
-def _states(plan: Sequence[WorkerRow]) -> dict[str, str]:
-    # What a damaged journal has lost may still be brought back.
-    lost = {name: str(WorkerState.LOST) for row in plan for name in row.after}
-    return lost | {row.name: str(row.state) for row in plan}

@@ -146,6 +146,11 @@ class Reading(Messages):
         rows = self._db.execute("SELECT * FROM workers WHERE directive = ? ORDER BY number", (directive,))
         return [decoded(_worker_row, row) for row in rows]
 
+    def waiting_for(self, name: str) -> set[int]:
+        """Return the directives that have workers which come after the one of this name."""
+        rows = self._db.execute("SELECT directive, after FROM workers WHERE after != '[]'")
+        return {row[0] for row in rows if name in json.loads(row[1])}
+
     def overlapping(self, number: int, since: float) -> list[WorkerRow]:
         """Return the other workers that ran at a time after `since` (seconds since the epoch)."""
         rows = self._db.execute(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from aiorch.errors import DirectiveError
@@ -30,18 +30,22 @@ class Readiness:
     skipped: Mapping[str, str]
 
 
-def validate(workers: Sequence[WorkerSpec]) -> None:
-    """Raise DirectiveError when `after` names an unknown worker or the order is a circle."""
+def validate(workers: Sequence[WorkerSpec], others: Collection[str] = ()) -> None:
+    """Raise DirectiveError when `after` names an unknown worker or the order is a circle.
+
+    `others` are workers of earlier plans, which may be waited for, too; one of this plan comes first.
+    """
     names = {worker.name for worker in workers}
+    known = names | set(others)
     for worker in workers:
         for name in worker.after:
-            if name not in names:
-                near = difflib.get_close_matches(name, names - {worker.name}, 1)
+            if name not in known:
+                near = difflib.get_close_matches(name, known - {worker.name}, 1)
                 hint = f"; did you mean {near[0]}?" if near else ""
                 raise DirectiveError(
-                    f'"after" of {worker.name} names {name}, which is not in this plan{hint}'
+                    f'"after" of {worker.name} names {name}, which is not in this plan or run{hint}'
                 )
-    waiting = {worker.name: set(worker.after) for worker in workers}
+    waiting = {worker.name: names.intersection(worker.after) for worker in workers}
     while free := [name for name, before in waiting.items() if not before]:
         for name in free:
             del waiting[name]

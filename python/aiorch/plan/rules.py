@@ -54,12 +54,15 @@ def make_plan(
     known_types: Collection[str],
     default_type: str,
     known_hosts: Collection[str] = (),
+    others: Collection[str] = (),
 ) -> Plan:
     """Return the plan of a request: the lead's workers when it named them, else what the rules say.
 
     Workers that the lead named without a type get the rule of that name, or the type of that name, or
-    `default_type`. Raises DirectiveError for an unknown type or host or a bad order, and ValueError
-    when the request still has to be read from its file.
+    `default_type`. They may wait for `others`, the workers of earlier plans.
+
+    Raises DirectiveError for an unknown type or host or a bad order, and ValueError when the request still
+    has to be read from its file.
     """
     if request.file is not None:
         raise ValueError("read the request's file first")
@@ -73,7 +76,7 @@ def make_plan(
         if worker.host is not None and worker.host not in known_hosts:
             # Never here instead: what is meant for another machine may do harm on this one.
             raise DirectiveError(f'worker {worker.name} wants the host "{worker.host}", which is not set up')
-    graph.validate(workers)
+    graph.validate(workers, others)
     policy = request.on_failure
     return Plan(request, tuple(replace(w, on_failure=w.on_failure or policy) for w in workers))
 
