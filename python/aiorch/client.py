@@ -11,6 +11,7 @@ from pathlib import Path
 
 from aiorch.errors import EngineError, RequestError, UsageError
 from aiorch.paths import RunPaths
+from aiorch.whole_file import write_whole
 
 ANSWER_SECONDS = 10.0
 _LOOK_SECONDS = (0.002, 0.01)
@@ -45,22 +46,14 @@ def request(root: Path, body: Mapping[str, object], timeout: float = ANSWER_SECO
 def _post(run: RunPaths, name: str, text: str) -> str:
     """Leave a request and return the name that its answer will have."""
     try:
-        _put(run.inbox, name, text)
+        write_whole(run.inbox / name, text)
     except OSError as error:
         door = _door(run) if error.errno in _SHUT else None
         if door is None:
             raise
-        _put(door, name, text)
+        write_whole(door / name, text)
         return f"door-{name}"
     return name
-
-
-def _put(folder: Path, name: str, text: str) -> None:
-    temporary = folder / f".{name}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.rename(folder / name)
 
 
 def _door(run: RunPaths) -> Path | None:

@@ -18,6 +18,7 @@ from aiorch.journal import Tag
 from aiorch.paths import RunPaths
 from aiorch.tmux import hooks, quote
 from aiorch.tmux.session import Session
+from aiorch.whole_file import write_whole
 
 if TYPE_CHECKING:
     from aiorch.engine.run import Run
@@ -128,12 +129,7 @@ def note_place(session: Session, socket: str, pane: str, run: RunPaths, door: Do
     server, _, name = (found or [""])[0].partition(" ")
     note = {"socket": socket, "server": server, "session": name, "pane": pane, "door": str(door.path)}
     with suppress(OSError):
-        temporary = run.place.with_name(".place")
-        temporary.unlink(missing_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(note, file)
-        temporary.replace(run.place)
+        write_whole(run.place, json.dumps(note))
 
 
 def _revive(session: Session, socket: str, interpreter: str = "") -> str:

@@ -25,6 +25,7 @@ from aiorch.tmux.menu import open_menu
 from aiorch.tree import TreeState
 from aiorch.ui.menu import RunCommands, menu_arguments, permission_question
 from aiorch.ui.terminal import printable
+from aiorch.whole_file import write_whole
 
 if TYPE_CHECKING:
     from aiorch.engine.run import Run
@@ -124,7 +125,7 @@ class Requests:
             # Keys and menus wait for no answer.
             return
         try:
-            _write_whole(self._run.paths.answers / letter.name, json.dumps(reply))
+            write_whole(self._run.paths.answers / letter.name, json.dumps(reply))
         except OSError as error:
             if disk.is_refusal(error):
                 raise DiskError(f"a request cannot be answered: {error}") from error
@@ -287,16 +288,6 @@ class Requests:
         found = {name: height for height, _, name in (row.partition(" ") for row in rows or [])}
         # Control clients have no height.
         return int(found[client]) if found.get(client, "").isdecimal() else None
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}")
-    # A file of its own: what lies there already may be a link or a pipe.
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.replace(path)
 
 
 def _names(body: Mapping[str, object]) -> list[str]:
