@@ -144,6 +144,15 @@ def test_a_door_that_was_exchanged_is_not_opened(lab: Lab) -> None:
     door.unlink()
 
 
+def test_what_cannot_be_taken_out_of_the_door_is_looked_at_once(lab: Lab) -> None:
+    lab.start(ECHO)
+    (door_of(lab) / ".bad").write_text("in the way")
+    (door_of(lab) / "1-0123abcd.json" / "full").mkdir(parents=True)
+    for number in (2, 3, 4):
+        assert answer(put(lab, RUN, f"{number}-0123abcd.json"))["ok"] is True
+    assert sum("could not be read" in event.text for event in lab.events()) == 1
+
+
 def test_a_call_that_may_not_write_the_inbox_takes_the_door(lab: Lab) -> None:
     if os.geteuid() == 0 and _may_write_all():
         pytest.skip("root writes everywhere: the test with Codex's own sandbox covers this")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import threading
 from pathlib import Path
 
 import pytest
 
 from aiorch import paths
+from aiorch.engine.daemon import lock_run
 from aiorch.engine.update import Code
+from aiorch.errors import EngineError
+from aiorch.runs import has_engine
 from support.lab import STEP, Lab, alive, until
 
 
@@ -84,3 +89,17 @@ def test_code_that_was_changed_is_not_that_of_the_guard(
     assert code.is_same()
     source.write_text("x = 22\n")
     assert not code.is_same()
+
+
+def test_a_look_whether_there_is_an_engine_keeps_none_from_starting(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    with path.open() as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)
+        letting_go = threading.Timer(0.03, fcntl.flock, (looked_at, fcntl.LOCK_UN))
+        letting_go.start()
+        lock_run(tmp_path)
+        letting_go.join()
+    assert has_engine(tmp_path)
+    with pytest.raises(EngineError, match="already runs"):
+        lock_run(tmp_path)

@@ -24,6 +24,8 @@ from aiorch.prune import prune_later
 from aiorch.tmux.control import ControlClient
 from aiorch.tmux.session import Session
 
+_LOCK_TRIES, _LOCK_SECONDS = 10, 0.01
+
 log = logging.getLogger(__name__)
 
 READY = "ready "
@@ -53,17 +55,22 @@ def main(target: Target, state: Path, ready: int) -> int:
     return code
 
 
-def _lock_run(root: Path) -> None:
+def lock_run(root: Path) -> None:
     """Take the run for this process; callers with another state directory find the same lock here."""
     try:
         descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except FileNotFoundError as error:
         raise EngineError(f"the run in {root} is gone") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise EngineError("an engine already runs for this session") from error
+    for left in range(_LOCK_TRIES, -1, -1):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            # Whoever looks whether there is an engine holds it for a moment.
+            if not left:
+                os.close(descriptor)
+                raise EngineError("an engine already runs for this session") from error
+            time.sleep(_LOCK_SECONDS)
 
 
 def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher) -> Run:
@@ -80,7 +87,7 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
     root = state / "runs" / f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
     origin = _origin(control, target, root)
     run = Run(origin, root, control, exits)
-    _lock_run(root)
+    lock_run(root)
     run.journal.set_meta("target", _facts(target))
     try:
         run.begin()
@@ -95,7 +102,7 @@ def _run(target: Target, state: Path, control: ControlClient, exits: ExitWatcher
 
 
 def _resumed(root: Path, target: Target, control: ControlClient, exits: ExitWatcher) -> Run:
-    _lock_run(root)
+    lock_run(root)
     _log_to(root / "engine.log")
     repair(RunPaths(root))
     facts = _noted_facts(root, Session(control, target.session))
@@ -113,7 +120,7 @@ def _resumed(root: Path, target: Target, control: ControlClient, exits: ExitWatc
 
 def _taken_over(root: Path, target: Target, control: ControlClient, exits: ExitWatcher) -> Run:
     """Go on with a run whose tmux is gone, around another pane."""
-    _lock_run(root)
+    lock_run(root)
     _log_to(root / "engine.log")
     repair(RunPaths(root))
     run = Run(_origin(control, target, root), root, control, exits)

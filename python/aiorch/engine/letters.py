@@ -26,6 +26,7 @@ _SHARED = Path("/tmp")
 _PREFIX = "aiorch-"
 _DOOR_NAME = re.compile(r"[0-9]{1,30}-[0-9a-f]{8}\.json")
 _MOST_SEEN = 200
+_BAD = ".bad"
 
 log = logging.getLogger(__name__)
 
@@ -88,11 +89,14 @@ class Door:
         shared = _SHARED if _SHARED.is_dir() else None
         return cls(Path(tempfile.mkdtemp(prefix=_PREFIX, dir=shared)))
 
-    def letters(self) -> list[Letter]:
-        """Return the requests that lie there; what has another name is none."""
+    def letters(self, stuck: set[str]) -> list[Letter]:
+        """Return the requests that lie there, but those that are `stuck`; what has another name is none."""
         if not _is_ours(self.path):
             return []
-        return [one for one in _letters(self.path, is_direct=False) if _DOOR_NAME.fullmatch(one.file)]
+        with suppress(OSError):
+            found = list(_letters(self.path, is_direct=False))
+            return [one for one in found if _DOOR_NAME.fullmatch(one.file) and one.name not in stuck]
+        return []
 
     def close(self) -> None:
         """Remove the folder, and what lies in it."""
@@ -121,7 +125,7 @@ def open_door(journal: Journal) -> Door:
 def letters_in(inbox: Path, stuck: set[str]) -> list[Letter]:
     """Return the requests in the run's inbox, but those that are `stuck`; none where it cannot be read."""
     try:
-        return [one for one in _letters(inbox, is_direct=True) if one.file not in stuck]
+        return [one for one in _letters(inbox, is_direct=True) if one.name not in stuck]
     except OSError:
         # Whoever deletes a run's directory takes its requests too; the workers are still looked after.
         log.exception("the inbox cannot be read")
@@ -196,22 +200,29 @@ def forget(letter: Letter, *, keep: bool = False) -> bool:
 
     To be looked at later it is kept in `inbox/.bad`.
     """
-    if not keep:
-        try:
-            letter.path.unlink(missing_ok=True)
-            return True
-        except OSError:
-            # A directory, for one: only moving rids us of it.
-            log.warning("request %s cannot be removed", printable(letter.name))
-    bad = letter.folder / ".bad"
     try:
-        bad.mkdir(mode=0o700, exist_ok=True)
-        letter.path.rename(bad / f"{time.time_ns()}.json")
+        with _folder(letter.folder) as folder:
+            return _taken_away(letter, folder, keep=keep)
+    except (DirectiveError, OSError):
+        log.exception("request %s is ignored from now on", printable(letter.name))
+        return False
+
+
+def _taken_away(letter: Letter, folder: int, *, keep: bool) -> bool:
+    """Remove a file of an open folder, which is the one whatever its path has become."""
+    try:
+        if not keep:
+            os.unlink(letter.file, dir_fd=folder)
+            return True
     except FileNotFoundError:
         return True
     except OSError:
-        log.exception("request %s is ignored from now on", printable(letter.name))
-        return False
+        # A directory, for one: only moving rids us of it.
+        log.warning("request %s cannot be removed", printable(letter.name))
+    with suppress(FileExistsError):
+        os.mkdir(_BAD, 0o700, dir_fd=folder)
+    with suppress(FileNotFoundError):
+        os.rename(letter.file, f"{_BAD}/{time.time_ns()}.json", src_dir_fd=folder, dst_dir_fd=folder)
     return True
 
 

@@ -110,7 +110,9 @@ class Requests:
         return count
 
     def _waiting(self) -> list[Letter]:
-        return in_order([*letters_in(self._run.paths.inbox, self._stuck), *self._run.door.letters()])
+        return in_order(
+            [*letters_in(self._run.paths.inbox, self._stuck), *self._run.door.letters(self._stuck)]
+        )
 
     def tidy(self) -> None:
         """Delete answers that nobody has fetched for long: whoever asked is gone."""
@@ -153,7 +155,7 @@ class Requests:
 
     def _forget(self, letter: Letter, *, keep: bool = False) -> None:
         if not forget(letter, keep=keep):
-            self._stuck.add(letter.file)
+            self._stuck.add(letter.name)
 
     def _carry_out(self, letter: Letter) -> dict[str, object]:
         body = letter.read()
