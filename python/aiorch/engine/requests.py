@@ -35,21 +35,11 @@ _BY_DOOR = frozenset({"run"})
 _SOURCES = frozenset({Source.KEY, Source.MCP, Source.DOOR})
 _UNFETCHED_SECONDS = 3600.0
 # What these do is in the journal alone; the others may be done twice.
-_TOLD = ("collected", "send")
 _JOURNALED = frozenset(
-    {
-        "run",
-        "approve",
-        "decline",
-        "retry",
-        "kill",
-        "pause",
-        "resume",
-        "merged",
-        "discarded",
-        "collected",
-        "send",
-    }
+    [
+        *("run", "approve", "decline", "retry", "kill", "pause", "resume"),
+        *("merged", "discarded", "collected", "send"),
+    ]
 )
 Answers = list[Answer]
 Verb = Callable[[Mapping[str, object], str], Answers]

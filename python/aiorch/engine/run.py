@@ -26,6 +26,7 @@ from aiorch.engine.primary import Primary
 from aiorch.engine.recovery import Recovery
 from aiorch.engine.renewal import Renewal, announce, note_place
 from aiorch.engine.requests import Requests
+from aiorch.engine.scrollback import keep_limit, restore_limit
 from aiorch.engine.session_file import Agent
 from aiorch.engine.settings import Settings, UserSettings
 from aiorch.engine.states import States
@@ -121,7 +122,7 @@ class Run:
         up again; what was half done is undone first.
         """
         self._announce()
-        self._keep_history()
+        keep_limit(self.session, self.journal)
         self.columns.clear()
         self.recovery.note_boot()
         self._adopt()
@@ -159,7 +160,7 @@ class Run:
                 # An engine that is killed on the way is followed by one that goes on here.
                 self.journal.set_meta("taking_over", {"rerun": rerun})
         self._announce()
-        self._keep_history()
+        keep_limit(self.session, self.journal)
         self.columns.clear()
         self.journal.add_event(Tag.LISTENING, "the run goes on after tmux was lost")
         if not tell_unsure(self):
@@ -180,7 +181,7 @@ class Run:
             self.take_over(rerun=bool(half.get("rerun")))
             return
         self._announce()
-        self._keep_history()
+        keep_limit(self.session, self.journal)
         self.requests.tidy()
         if tell_unsure(self):
             self._listen(self.primary.reopen(here=True), "again, after its journal was damaged")
@@ -339,7 +340,7 @@ class Run:
         self.segment.finish()
         self.primary.close()
         self.columns.close()
-        self._restore_history()
+        restore_limit(self.session)
         self.session.forget("@aiorch_client", "@aiorch_revive", "@aiorch_engine", "@aiorch_run")
 
     def close(self) -> None:
@@ -430,20 +431,6 @@ class Run:
                 # Read again it would fail again: an engine that starts anew must not meet it for ever.
                 log.exception("a directive could not be taken")
                 self.journal.add_event(Tag.ERROR, f"a directive could not be taken: {error!r:.200}")
-
-    def _keep_history(self) -> None:
-        """Remember the user's history limit: an engine killed while it was ours must not take ours for it."""
-        noted = self.journal.meta("history")
-        if not isinstance(noted, list):
-            noted = list(self.session.user_history())
-            self.journal.set_meta("history", noted)
-        local, limit = noted
-        self.session.limits = (None if local is None else str(local), int(str(limit)))
-        self._restore_history()
-
-    def _restore_history(self) -> None:
-        if self.session.user_history() != self.session.limits:
-            self.session.set_history(self.session.limits[0])
 
 
 def check_pane(session: Session, pane: str) -> None:
