@@ -73,7 +73,7 @@ def test_the_menu_opens_whatever_a_worker_waits_for(make_lab: LabMaker) -> None:
         client.wait_for("$")
         client.send(PREFIX + "O")
         client.wait_for("Answer a: permission: #(touch bad) ls;")
-    assert not list(lab.root.rglob("bad"))
+    assert not lab.finds("bad")
 
 
 def test_a_key_for_a_dialog_that_is_gone_goes_nowhere(lab: Lab) -> None:
@@ -226,4 +226,4 @@ def test_the_user_is_told_in_every_way_that_is_chosen(make_lab: LabMaker) -> Non
     variables = dict(line.split("=", 1) for line in told.read_text().splitlines() if "=" in line)
     assert variables["AIORCH_WORKER"] == "a" and variables["AIORCH_STATE"] == "waiting"
     assert variables["AIORCH_REASON"] == "permission: echo #(touch bad); %H $(x)"
-    assert not list(lab.root.rglob("bad"))
+    assert not lab.finds("bad")

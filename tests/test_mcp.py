@@ -22,6 +22,11 @@ TOOLS = {
     "send_to_worker",
 }
 HOSTILE = "$(touch CANARY) `touch CANARY`; touch CANARY; #(touch CANARY) ../../etc %H\n'\"\\ \x1b[31m\x00"
+TEXTS = {
+    "nul": HOSTILE,
+    "printable": "".join(char for char in HOSTILE if char >= " " or char == "\n"),
+    "huge": "x" * (10 << 20),
+}
 CALLS: list[tuple[str, str, dict[str, Any]]] = [
     ("orchestrate", "task", {}),
     ("orchestrate", "id", {"task": "x"}),
@@ -193,31 +198,21 @@ def test_approval_is_waited_for(lab: Lab) -> None:
     speak(lab, does)
 
 
-@pytest.mark.parametrize(("tool", "field", "rest"), CALLS, ids=[".".join(one[:2]) for one in CALLS])
-def test_hostile_text_in_a_field_stays_text(lab: Lab, tool: str, field: str, rest: dict[str, Any]) -> None:
+@pytest.mark.parametrize("kind", TEXTS)
+def test_hostile_text_in_any_field_stays_text(lab: Lab, kind: str) -> None:
     lab.start(ECHO)
+    text = TEXTS[kind]
 
     async def does(session: ClientSession) -> None:
-        for text in (HOSTILE, HOSTILE.replace("\x00", ""), "x" * (10 << 20)):
+        for tool, field, rest in CALLS:
             await session.call_tool(tool, {**rest, field: text})
-        await call(session, "wait", timeout=5)
-        await call(session, "collect", all=True)
-
-    speak(lab, does)
-    _nothing_ran(lab)
-
-
-@pytest.mark.parametrize(("tool", "field"), LISTS)
-def test_hostile_text_in_a_list_stays_text(lab: Lab, tool: str, field: str) -> None:
-    lab.start(ECHO)
-
-    async def does(session: ClientSession) -> None:
-        arguments: dict[str, Any] = {field: [HOSTILE, "../../x", "#(touch CANARY)"]}
-        arguments |= {"spawn_worker": {"task": "x"}, "send_to_worker": {"text": "x"}}.get(tool, {})
-        await session.call_tool(tool, arguments)
+        for tool, field in LISTS:
+            more = {"spawn_worker": {"task": "x"}, "send_to_worker": {"text": "x"}}.get(tool, {})
+            await session.call_tool(tool, {**more, field: [text, "../../x", "#(touch CANARY)"]})
         with pytest.raises(MCPError):
             await session.read_resource("aiorch://workers/..%2f..%2fetc/result")
-        await call(session, "list_workers")
+        await call(session, "wait", timeout=5)
+        await call(session, "collect", all=True)
 
     speak(lab, does)
     _nothing_ran(lab)
@@ -246,5 +241,5 @@ def test_server_without_tmux_variables_finds_the_run_of_its_pane(lab: Lab) -> No
 
 
 def _nothing_ran(lab: Lab) -> None:
-    assert not list(lab.root.rglob("CANARY"))
+    assert not lab.finds("CANARY")
     assert lab.engine_pids()

@@ -94,7 +94,7 @@ def check(lab: Lab, patient: _Patient) -> None:
     journal = lab.journal()
     assert [row.source for row in journal.directives()] == ["mcp"]
     journal.close()
-    assert not list(lab.root.rglob("CANARY"))
+    assert not lab.finds("CANARY")
 
 
 def lab_for(make_lab: LabMaker, env: dict[str, str]) -> Lab:

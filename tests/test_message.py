@@ -66,6 +66,13 @@ def test_what_was_typed_is_typed_again_only_when_it_certainly_is_nowhere(
         assert is_new or seen.held in (Held.EMPTY, Held.DRAFT)
 
 
+def test_what_was_taken_for_gone_and_stands_in_the_box_is_sent_off() -> None:
+    back = replace(READY, stage=Stage.PASTED, held=Held.OURS)
+    assert next_step(QUEUED, back) == (Step.ENTER, "")
+    assert next_step(QUEUED, replace(back, held=Held.DRAFT))[0] is Step.WAIT
+    assert next_step(QUEUED, replace(back, stage=Stage.NONE))[0] is Step.WAIT
+
+
 def test_what_has_just_left_the_box_may_be_on_its_way() -> None:
     # Its user may have sent it together with a draft, long after it was pasted.
     left = replace(READY, stage=Stage.PASTED, has_arrived=False, since=600.0)

@@ -150,11 +150,11 @@ def _wait(run: RunPaths) -> int:
             with reading(run.journal) as journal:
                 found, is_over = due(journal), bool(journal.meta("stopped"))
                 braked = bool(found.rows) and is_braked(journal, time.time())
-            if braked:
+            if is_over or braked:
                 return 0
             if found.rows or found.refused:
                 return _wake(found, run)
-            if is_over or not found.is_open:
+            if not found.is_open:
                 return 0
             news.wait(_LOOK_SECONDS)
     return 0

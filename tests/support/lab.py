@@ -197,6 +197,10 @@ class Lab:
         form = "\t".join(f"#{{{name}}}" for name in fields)
         return [row.split("\t") for row in self.tmux("list-panes", "-s", "-t", "m", "-F", form).split("\n")]
 
+    def finds(self, name: str) -> bool:
+        """Return whether a file of this name is in the lab, where others still make and take away files."""
+        return any(name in files for _, _, files in os.walk(self.root))
+
     def engine_pids(self) -> list[int]:
         done = subprocess.run(
             self._argv("show-options", "-qv", "-t", "m", "@aiorch_engine"),

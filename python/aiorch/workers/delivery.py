@@ -73,7 +73,9 @@ class Seen:
 
 def next_step(state: MessageState, seen: Seen) -> tuple[Step, str]:
     """Return what to do, and why it waits or what is not known."""
-    if state is MessageState.QUEUED:
+    # What was taken for gone may stand there after all: a machine that slept has drawn nothing meanwhile.
+    is_back = seen.stage is Stage.PASTED and seen.held is Held.OURS
+    if state is MessageState.QUEUED and not is_back:
         reason = obstacle(seen) or _box_obstacle(seen)
         return (Step.WAIT, reason) if reason else (Step.PASTE, "")
     if seen.stage is Stage.NONE:
